@@ -1,0 +1,1 @@
+"""The caller-ID engine for VICIdial."""
