@@ -42,7 +42,7 @@ class DialerSettings(BaseModel):
     username: str = Field(default="rotator", pattern=r"^[^\r\n]{1,80}$")
     secret: SecretStr = SecretStr("")
     mode: Mode = "hook"
-    dial_prefixes: dict[str, str | None] = Field(default_factory=lambda: {"9": None})
+    dial_prefixes: dict[str, str | None] = Field(default={"9": None})
     tls: bool = False
     server_ip: str = ""
 

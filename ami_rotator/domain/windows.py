@@ -1,0 +1,45 @@
+"""Calendar windows: what a script must know of a time zone to tell which hour and day it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneOffsets:
+    """A zone's distance from UTC in seconds, when it changes next (epoch seconds), and to what."""
+
+    offset_s: int
+    change_at_s: int
+    next_offset_s: int
+
+
+_FAR = timedelta(days=3)
+
+
+def zone_offsets(zone: ZoneInfo, now_s: float) -> ZoneOffsets:
+    """Return the offsets of a zone around a time. They hold for a day at least: ask anew every hour.
+
+    Only the next three days are looked at; a change further away is given as one that changes nothing.
+    """
+    now = datetime.fromtimestamp(now_s, UTC)
+    offset = _offset_s(now, zone)
+    low, high = now, now + _FAR
+    later = _offset_s(high, zone)
+    if later == offset:
+        return ZoneOffsets(offset, int(high.timestamp()), offset)
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        if _offset_s(middle, zone) == offset:
+            low = middle
+        else:
+            high = middle
+    # Changes happen on whole minutes; the search ends within a second of one.
+    return ZoneOffsets(offset, round(high.timestamp() / 60) * 60, later)
+
+
+def _offset_s(moment: datetime, zone: ZoneInfo) -> int:
+    offset = moment.astimezone(zone).utcoffset()
+    return int(offset.total_seconds()) if offset is not None else 0

@@ -1,0 +1,29 @@
+"""Connect to Redis with time limits that fit a live call."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+SOCKET_TIMEOUT_S = 0.5
+_CONNECTIONS = 64
+
+
+def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
+    """Return a client. A command fails after two tries of `timeout_s` seconds at the most.
+
+    One resend at once, no backoff: a reply may be lost with its connection, and every script may be sent twice. A server
+    that is slow is not asked again: the call could not wait for it.
+    """
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_keepalive=True,
+        health_check_interval=15,
+        max_connections=_CONNECTIONS,
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+    )

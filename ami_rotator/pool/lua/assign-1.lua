@@ -1,0 +1,71 @@
+-- assign: give a call its caller-ID, or the one that it already has.
+--
+-- One atomic step: find the call, else pick the least recently used eligible caller-ID at the first place of the ladder
+-- that has one, reserve it, count it against its limits, and append what happened. The same call always gets the same
+-- answer; so does a request that is sent twice (its id is the reservation's).
+--
+-- KEYS[1]  tag of the inventory
+-- ARGV[1]  reservation id   [2] lifetime in ms   [3] [4] [5] zone: offset s, next change at s, offset s after it
+--      [6] campaign  [7] destination E.164 or ''  [8] dialled  [9] dialer  [10] code  [11] uniqueid  [12] agent  [13] lead
+--      [14] source  [15] warm pool `campaign|area` or ''  [16...] ladder: rung, group, area ('' is any) ...
+-- returns  {'new' | 'same' | 'ended', id, caller-ID, rung, group, area, carrier, meta, warm 0/1}  or  {'miss', reason}
+--- include clock filing windows outbox reservations choosing
+local now = now_ms()
+local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+local id, destination, dialer, code, uniqueid = ARGV[1], ARGV[7], ARGV[9], ARGV[10], ARGV[11]
+
+local function answer(status, r)
+  local more = redis.call('HMGET', key('caller', r.cid), 'ca', 'me')
+  return {status, r.id, r.cid, r.rung, r.g, r.a, more[1] or '', more[2] or '', r.wm}
+end
+
+local r = reservation(id) or find(dialer, code, uniqueid)
+if r then
+  link(r, dialer, code)
+  link(r, dialer, uniqueid)
+  return answer(r.st == 'ended' and 'ended' or 'same', r)
+end
+
+local pool = ARGV[15]
+if pool ~= '' then redis.call('ZINCRBY', key('demand'), 1, pool) end
+
+local c, rung
+if pool ~= '' then
+  c = first_of(key('pool', pool), destination, now, w)
+  rung = ARGV[16]
+end
+local i = 16
+while not c and ARGV[i] do
+  local place = ARGV[i + 1]
+  if ARGV[i + 2] ~= '' then place = place .. ':' .. ARGV[i + 2] end
+  rung = ARGV[i]
+  promote(place, now, w, 2)
+  c = first_of(key('idle', place), destination, now, w) or first_of(key('warm', place), destination, now, w)
+  i = i + 3
+end
+
+if not c then
+  local reason = ARGV[16] and 'none_free' or 'no_groups'
+  append('missed', id, now, now, 'campaign', ARGV[6], 'destination', destination, 'dialled', ARGV[8], 'dialer', dialer,
+    'code', code, 'uniqueid', uniqueid, 'agent', ARGV[12], 'lead', ARGV[13], 'source', ARGV[14], 'reason', reason)
+  return {'miss', reason}
+end
+
+local warm = c.st == 'warm' and '1' or '0'
+unfile(c)
+c.st, c.sc = 'idle', -1
+c.n, c.hn, c.dn, c.lu = c.n + 1, c.hn + 1, c.dn + 1, now
+settle(c, now, w)
+save(c)
+
+r = {id = id, cid = c.cid, at = now, st = 'live', names = '', rung = rung, g = c.g, a = c.a, wm = warm}
+redis.call('HSET', key('reservation', id), 'cid', c.cid, 'at', whole(now), 'st', 'live', 'held', '1', 'names', '',
+  'hw', whole(w.hour), 'dw', whole(w.day), 'rung', rung, 'g', c.g, 'a', c.a, 'wm', warm, 'campaign', ARGV[6],
+  'destination', destination, 'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'source', ARGV[14])
+link(r, dialer, code)
+link(r, dialer, uniqueid)
+redis.call('ZADD', key('expiries'), now + tonumber(ARGV[2]), id)
+append('assigned', id, now, now, 'caller_id', c.cid, 'campaign', ARGV[6], 'destination', destination, 'dialled', ARGV[8],
+  'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'agent', ARGV[12], 'lead', ARGV[13], 'source', ARGV[14],
+  'rung', rung, 'group', c.g, 'area', c.a, 'warm', warm)
+return answer('new', r)

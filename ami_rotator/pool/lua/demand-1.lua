@@ -1,0 +1,12 @@
+-- demand: let the memory of demand fade, once an interval whoever asks, and return it.
+--
+-- KEYS[1]  tag of the inventory
+-- ARGV[1]  interval in ms  [2] share kept an interval  [3] how many areas to return
+-- returns  pool `campaign|area`, score, ... most asked first. A steady c calls an interval has the score c / (1 - share).
+--- include filing
+local areas = key('demand')
+if redis.call('SET', key('demand-faded'), '1', 'NX', 'PX', ARGV[1]) then
+  redis.call('ZUNIONSTORE', areas, 1, areas, 'WEIGHTS', ARGV[2])
+  redis.call('ZREMRANGEBYSCORE', areas, '-inf', 0.02)
+end
+return redis.call('ZREVRANGE', areas, 0, tonumber(ARGV[3]) - 1, 'WITHSCORES')

@@ -1,0 +1,18 @@
+-- expire: end the reservations whose time is over, a few at a time. They count as used: nobody said otherwise.
+--
+-- KEYS[1]  tag of the inventory
+-- ARGV[1]  how many at the most  [2] [3] [4] zone
+-- returns  the ids that ended
+--- include clock filing windows outbox reservations
+local now = now_ms()
+local w = windows(now, tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
+local ids = redis.call('ZRANGEBYSCORE', key('expiries'), '-inf', now, 'LIMIT', 0, tonumber(ARGV[1]))
+for _, id in ipairs(ids) do
+  local r = reservation(id)
+  if r then
+    finish(r, now, w, 'expired', '0', '0', '0', true)
+  else
+    redis.call('ZREM', key('expiries'), id)
+  end
+end
+return ids

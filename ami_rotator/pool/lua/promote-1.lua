@@ -1,0 +1,9 @@
+-- promote: bring back the caller-IDs of a group whose waiting or resting is over, a few at a time.
+--
+-- KEYS[1]  tag of the inventory
+-- ARGV[1]  group  [2] how many at the most  [3] [4] [5] zone
+-- returns  how many came back
+--- include clock filing windows choosing
+local now = now_ms()
+local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+return promote(ARGV[1], now, w, tonumber(ARGV[2]))

@@ -1,0 +1,319 @@
+"""The pool of caller-IDs in Redis: every change is one script, one round trip, atomic, and safe to send twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from ami_rotator.clock import Clock, SystemClock
+from ami_rotator.domain.caller_id import CallerId
+from ami_rotator.domain.ladder import Step
+from ami_rotator.domain.types import (
+    E164,
+    Area,
+    Assignment,
+    CallKey,
+    CallRequest,
+    Campaign,
+    End,
+    Group,
+    Miss,
+    ReservationId,
+    Rung,
+    State,
+)
+from ami_rotator.domain.windows import ZoneOffsets, zone_offsets
+from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.pool.scripts import Script, load_scripts
+
+_PUT_AT_ONCE = 200
+_ZONE_HOLDS_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class WarmPool:
+    """Caller-IDs held ready for one campaign and area, and how much that campaign and area is called."""
+
+    campaign: Campaign
+    area: Area
+    depth: int
+    calls_per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSnapshot:
+    """The pool at a glance. `states` has every state; `outbox` counts entries that the ledger has not stored yet."""
+
+    states: Mapping[State, int]
+    live: int
+    warm: tuple[WarmPool, ...]
+    outbox: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What `confirm` found: the reservation, and whether the number shown was the one assigned."""
+
+    status: str
+    reservation: ReservationId | None = None
+    caller_id: E164 | None = None
+
+
+DEMAND_INTERVAL_MS = 5_000
+DEMAND_KEPT = 0.9
+_CALLS_PER_MINUTE = (1 - DEMAND_KEPT) * 60_000 / DEMAND_INTERVAL_MS
+
+
+class RedisPool:
+    """The pool of one inventory. All methods raise PoolUnavailableError where Redis is away or too slow.
+
+    `zone` is the time zone of the hourly and daily limits. Scripts take the time from Redis; the clock here only tells
+    which offsets of the zone to send along.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        inventory: str,
+        zone: ZoneInfo,
+        ttl_s: float,
+        *,
+        clock: Clock | None = None,
+        scripts: Mapping[str, Script] | None = None,
+    ) -> None:
+        self.tag = "{" + inventory + "}"
+        self.outbox_stream = f"outbox:{self.tag}"
+        self._redis = redis
+        self._zone = zone
+        self._ttl_ms = int(ttl_s * 1000)
+        self._clock = clock or SystemClock()
+        self._scripts = scripts or load_scripts()
+        self._offsets: tuple[str, str, str] = ("0", "0", "0")
+        self._offsets_until_s = float("-inf")
+
+    async def ping(self) -> None:
+        """Check that Redis answers."""
+        await self._guard(lambda: self._redis.ping())
+
+    async def assign(
+        self,
+        reservation: ReservationId,
+        request: CallRequest,
+        destination: E164 | None,
+        area: Area,
+        steps: Sequence[Step],
+    ) -> Assignment | Miss:
+        """Give a call its caller-ID, walking the steps in order; the same call gets the same answer.
+
+        `reservation` is the id a new reservation will have: sending it twice makes one. `area` is the destination's.
+        """
+        key = request.key
+        pool = f"{request.campaign}|{area}" if area and steps and steps[0].area else ""
+        answer = await self._run(
+            "assign",
+            reservation,
+            self._ttl_ms,
+            *self._zone_args(),
+            request.campaign,
+            destination or "",
+            request.dialled,
+            key.dialer,
+            key.code,
+            key.uniqueid,
+            request.agent,
+            request.lead_id,
+            request.source,
+            pool,
+            *(word for step in steps for word in (step.rung.value, step.group, step.area)),
+        )
+        if answer[0] == "miss":
+            return Miss(answer[1])
+        status, found, caller_id, rung, group, found_area, carrier, meta, warm = answer
+        return Assignment(
+            reservation=ReservationId(found),
+            caller_id=E164(caller_id),
+            is_new=status == "new",
+            rung=Rung(rung),
+            group=Group(group),
+            area=Area(found_area),
+            carrier=carrier,
+            meta_json=meta,
+            was_warm=warm == "1",
+            ended=status == "ended",
+        )
+
+    async def confirm(self, key: CallKey, shown: str, trunk_uniqueid: str) -> Confirmed:
+        """Record that a trunk leg showed a number (E.164, or as Asterisk had it; empty: unknown).
+
+        Another number than the assigned one gives ours back at once, uncounted.
+        """
+        answer = await self._run(
+            "confirm", key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self._ttl_ms, *self._zone_args()
+        )
+        if answer[0] == "unknown":
+            return Confirmed("unknown")
+        return Confirmed(answer[0], ReservationId(answer[1]), E164(answer[2]))
+
+    async def release(self, key: CallKey, end: End, reservation: ReservationId | None = None) -> E164 | None:
+        """End a call's reservation, by id where it is known; return its caller-ID, None where there was none to end."""
+        answer = await self._run(
+            "release",
+            reservation or "",
+            key.dialer,
+            key.code,
+            key.uniqueid,
+            end.outcome,
+            end.cause,
+            end.sip,
+            end.talk_ms,
+            int(end.dialled),
+            *self._zone_args(),
+        )
+        return E164(answer[2]) if answer[0] == "released" else None
+
+    async def renew(self, reservations: Sequence[ReservationId]) -> list[ReservationId]:
+        """Let reservations live on for a whole lifetime; return those that are no longer live."""
+        return await self._run("renew", self._ttl_ms, *reservations) if reservations else []
+
+    async def expire(self, most: int = 100) -> list[ReservationId]:
+        """End reservations whose time is over; return them. Fewer than `most` means that none is left."""
+        return list(await self._run("expire", most, *self._zone_args()))
+
+    async def promote(self, group: Group, most: int = 200) -> int:
+        """Bring back caller-IDs of a group whose waiting or resting is over; return how many."""
+        return int(await self._run("promote", group, most, *self._zone_args()))
+
+    async def warm(self, campaign: Campaign, area: Area, groups: Sequence[Group], depth: int) -> int:
+        """Bring the warm pool of a campaign and area to a depth, as far as there are idle ones; return its depth."""
+        return int(await self._run("warm", f"{campaign}|{area}", depth, *self._zone_args(), area, *groups))
+
+    async def demand(self, most: int) -> list[tuple[Campaign, Area, float]]:
+        """Return campaign, area and calls a minute of the areas most asked for. Calling it lets old demand fade."""
+        answer = await self._run("demand", DEMAND_INTERVAL_MS, DEMAND_KEPT, most)
+        return [
+            (*_split_pool(pool), float(score) * _CALLS_PER_MINUTE)
+            for pool, score in zip(answer[::2], answer[1::2], strict=True)
+        ]
+
+    async def groups(self) -> list[Group]:
+        """Return the groups the pool knows."""
+        return [Group(name) for name in await self._guard(lambda: self._redis.smembers(f"groups:{self.tag}"))]
+
+    async def new_generation(self) -> int:
+        """Return the number of a load of the inventory; each is higher than all before."""
+        return int(await self._guard(lambda: self._redis.incr(f"generation:{self.tag}")))
+
+    async def put(self, caller_ids: Sequence[CallerId], generation: int) -> int:
+        """Insert or change caller-IDs, keeping their counters, last use and live calls; return how many were new."""
+        new = 0
+        for start in range(0, len(caller_ids), _PUT_AT_ONCE):
+            words = [word for item in caller_ids[start : start + _PUT_AT_ONCE] for word in _words(item)]
+            new += int(await self._run("put", generation, *self._zone_args(), *words))
+        return new
+
+    async def prune(self, generation: int) -> int:
+        """Remove the caller-IDs that no `put` named since a generation; return how many. Live calls keep theirs."""
+        gone = 0
+        for group in await self.groups():
+            for state in State:
+                cursor = "0"
+                while True:
+                    cursor, removed = await self._run("prune", generation, state.value, group, cursor)
+                    gone += int(removed)
+                    if cursor == "0":
+                        break
+        return gone
+
+    async def snapshot(self) -> PoolSnapshot:
+        """Return the pool at a glance."""
+        groups = await self.groups()
+        pools = sorted(await self._guard(lambda: self._redis.smembers(f"pools:{self.tag}")))
+
+        async def read() -> list[Any]:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.zcard(f"expiries:{self.tag}")
+                pipe.xlen(self.outbox_stream)
+                pipe.zrange(f"demand:{self.tag}", 0, -1, withscores=True)
+                for pool in pools:
+                    pipe.zcard(f"pool:{self.tag}:{pool}")
+                for group in groups:
+                    for state in State:
+                        pipe.zcard(f"{state.value}:{self.tag}:{group}")
+                return list(await pipe.execute())
+
+        live, outbox, demand, *counts = await self._guard(read)
+        scores = {pool: float(score) * _CALLS_PER_MINUTE for pool, score in demand}
+        depths: Iterator[int] = iter(counts)
+        depth_of = {pool: next(depths) for pool in pools}
+        states = dict.fromkeys(State, 0)
+        for _ in groups:
+            for state in State:
+                states[state] += next(depths)
+        warm = tuple(
+            WarmPool(*_split_pool(pool), depth_of.get(pool, 0), scores.get(pool, 0.0))
+            for pool in sorted(set(pools) | set(scores))
+        )
+        return PoolSnapshot(states, live, warm, outbox)
+
+    async def live_reservations(self) -> list[ReservationId]:
+        """Return the ids of all live reservations."""
+        return list(await self._guard(lambda: self._redis.zrange(f"expiries:{self.tag}", 0, -1)))
+
+    async def reservation(self, reservation: ReservationId) -> dict[str, str]:
+        """Return a reservation's fields as the scripts keep them; empty where there is none."""
+        return dict(await self._guard(lambda: self._redis.hgetall(f"reservation:{self.tag}:{reservation}")))
+
+    def _zone_args(self) -> tuple[str, str, str]:
+        now = self._clock.monotonic_s()
+        if now >= self._offsets_until_s:
+            offsets: ZoneOffsets = zone_offsets(self._zone, self._clock.wall_ms() / 1000)
+            self._offsets = (str(offsets.offset_s), str(offsets.change_at_s), str(offsets.next_offset_s))
+            self._offsets_until_s = now + _ZONE_HOLDS_S
+        return self._offsets
+
+    async def _run(self, name: str, *args: str | int | float) -> Any:
+        script = self._scripts[name]
+
+        async def call() -> Any:
+            try:
+                return await self._redis.evalsha(script.sha, script.keys, self.tag, *args)
+            except NoScriptError:
+                return await self._redis.eval(script.source, script.keys, self.tag, *args)
+
+        return await self._guard(call)
+
+    async def _guard(self, call: Callable[[], Any]) -> Any:
+        try:
+            return await call()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise PoolUnavailableError(
+                f"Redis did not answer ({type(error).__name__}: {error}). Calls keep VICIdial's own caller-ID until it "
+                "does. Check that it runs, and REDIS_URL."
+            ) from error
+
+
+def _split_pool(pool: str) -> tuple[Campaign, Area]:
+    campaign, _, area = pool.rpartition("|")
+    return Campaign(campaign), Area(area)
+
+
+def _words(item: CallerId) -> tuple[str | int, ...]:
+    off = "" if item.switch == "active" else item.switch
+    return (
+        item.number,
+        item.area,
+        item.group,
+        item.hourly_limit,
+        item.daily_limit,
+        item.cooldown_s,
+        item.max_concurrent,
+        off,
+        item.resting_until_ms,
+        item.carrier,
+        "" if item.meta_json == "{}" else item.meta_json,
+    )

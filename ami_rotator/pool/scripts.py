@@ -1,0 +1,41 @@
+"""The Lua scripts: read from files, put together with what they include, run by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+_INCLUDE = re.compile(r"^--- include (.+)$", re.MULTILINE)
+_NAME = re.compile(r"([a-z_]+)-(\d+)\.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One command: its whole source, the SHA-1 Redis knows it by, and how many keys it takes."""
+
+    name: str
+    source: str
+    sha: str
+    keys: int
+
+
+def load_scripts(replaced: Mapping[str, str] | None = None) -> dict[str, Script]:
+    """Read all scripts; `replaced` gives other sources for included parts (tests bring a clock of their own)."""
+    folder = resources.files("ami_rotator.pool") / "lua"
+    parts = {file.name.removesuffix(".lua"): file.read_text() for file in (folder / "include").iterdir()}
+    parts.update(replaced or {})
+
+    def include(match: re.Match[str]) -> str:
+        return "\n".join(parts[name] for name in match[1].split())
+
+    scripts: dict[str, Script] = {}
+    for file in folder.iterdir():
+        named = _NAME.fullmatch(file.name)
+        if named:
+            source = _INCLUDE.sub(include, file.read_text())
+            sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+            scripts[named[1]] = Script(named[1], source, sha, int(named[2]))
+    return scripts
