@@ -5,33 +5,78 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 
+import structlog
+
+from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.campaign import CampaignPolicy, policy_of
 from ami_rotator.domain.ladder import steps
-from ami_rotator.domain.numbers import area_of, parse_dialled
+from ami_rotator.domain.numbers import area_of, mask, parse_dialled
 from ami_rotator.domain.types import Area, Assignment, CallRequest, Campaign, Miss, ReservationId
 from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.metrics import Metrics
 from ami_rotator.pool.redis_pool import RedisPool
 
 
 class Assigner:
     """The one way in for all doors. Policies are replaced as a whole when they change."""
 
-    def __init__(self, pool: RedisPool, region: str, dial_prefixes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        pool: RedisPool,
+        region: str,
+        dial_prefixes: Sequence[str],
+        metrics: Metrics | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.policies: Mapping[Campaign, CampaignPolicy] = {}
         self._pool = pool
         self._region = region
         self._dial_prefixes = tuple(dial_prefixes)
+        self._metrics = metrics or Metrics()
+        self._clock = clock or SystemClock()
+        self._log = structlog.get_logger("assign")
 
     async def assign(self, request: CallRequest) -> Assignment | Miss:
         """Give a call its caller-ID. Never raises: with Redis away it is a Miss, and the call keeps its own number.
 
         A destination that cannot be read as a number has no area: it gets the last rungs.
         """
+        began = self._clock.monotonic_s()
         destination = parse_dialled(request.dialled, self._dial_prefixes, self._region)
         area = area_of(destination) if destination else Area("")
         policy = policy_of(request.campaign, self.policies)
         reservation = ReservationId(str(uuid.uuid4()))
+        found: Assignment | Miss
         try:
-            return await self._pool.assign(reservation, request, destination, area, steps(policy, area))
+            found = await self._pool.assign(reservation, request, destination, area, steps(policy, area))
         except PoolUnavailableError as error:
-            return Miss("unavailable", str(error))
+            found = Miss("unavailable", str(error))
+        self._record(request, found, self._clock.monotonic_s() - began)
+        return found
+
+    def _record(self, request: CallRequest, found: Assignment | Miss, took_s: float) -> None:
+        source = request.source
+        self._metrics.assign_seconds.labels(source).observe(took_s)
+        call = {
+            "call": request.key.code or request.key.uniqueid,
+            "dialer": request.key.dialer,
+            "campaign": request.campaign,
+            "destination": mask(request.dialled),
+            "source": source,
+            "took_ms": round(took_s * 1000, 2),
+        }
+        if isinstance(found, Miss):
+            self._metrics.misses.labels(source, found.reason).inc()
+            self._log.warning("kept its own caller-ID", reason=found.reason, detail=found.detail, **call)
+        elif found.is_new:
+            self._metrics.assignments.labels(source, found.rung.value, str(int(found.was_warm))).inc()
+            self._log.info(
+                "assigned",
+                caller_id=found.caller_id,
+                rung=found.rung.value,
+                warm=found.was_warm,
+                reservation=found.reservation,
+                **call,
+            )
+        else:
+            self._metrics.repeats.labels(source).inc()

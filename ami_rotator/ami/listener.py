@@ -1,0 +1,203 @@
+"""Join a dialer's tracker to the pool: what AMI says becomes assignments, confirmations and releases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import structlog
+
+from ami_rotator.ami.events import Event
+from ami_rotator.ami.facts import Anomaly, CallEnded, CallSeen, DialerStopped, Fact, TrunkBegan
+from ami_rotator.ami.tracker import Tracker
+from ami_rotator.clock import Clock
+from ami_rotator.domain.numbers import Presentation, parse_number, present
+from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, ReservationId
+from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.metrics import Metrics
+from ami_rotator.pool.assigner import Assigner
+from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.settings import Mode
+
+HOOK_VARIABLE = "ROTATOR_CID"
+_RETRY_FIRST_S = 0.1
+_RETRY_MOST_S = 5.0
+_T = TypeVar("_T")
+
+
+class Channels(Protocol):
+    """What the listener may do on a dialer."""
+
+    def setvar(self, channel: str, variable: str, value: str) -> None:
+        """Write a channel variable; the answer is not waited for."""
+        ...
+
+    def set_caller_id_number(self, channel: str, number: str) -> None:
+        """Write `CALLERID(num)`; the answer is not waited for."""
+        ...
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call as the listener knows it. `waiting` holds what is still to be done, in order."""
+
+    key: CallKey
+    began_s: float
+    waiting: deque[Fact] = field(default_factory=deque)
+    worker: asyncio.Task[None] | None = None
+    reservation: ReservationId | None = None
+    has_trunk: bool = False
+    is_asked: bool = False
+
+
+class Listener:
+    """Feed one dialer's events, in arrival order, to `on_event`.
+
+    The tracker runs at once; what needs Redis is done in order for each call and side by side for different calls.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        channels: Channels,
+        assigner: Assigner,
+        pool: RedisPool,
+        *,
+        dialer: str,
+        mode: Mode,
+        presentation: Presentation,
+        region: str,
+        give_up_s: float,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._tracker = tracker
+        self._channels = channels
+        self._assigner = assigner
+        self._pool = pool
+        self._dialer = dialer
+        self._mode = mode
+        self._presentation: Presentation = presentation
+        self._region = region
+        self._give_up_s = give_up_s
+        self._metrics = metrics
+        self._clock = clock
+        self._calls: dict[str, _Call] = {}
+        self._log = structlog.get_logger("listener").bind(dialer=dialer)
+
+    def on_event(self, event: Event) -> None:
+        """Take one event. Synchronous: the tracker's state is true when it returns."""
+        for fact in self._tracker.apply(event):
+            self.on_fact(fact)
+
+    def on_fact(self, fact: Fact) -> None:
+        """Take one fact, from the tracker or from a resync."""
+        if isinstance(fact, Anomaly):
+            self._metrics.anomalies.labels(self._dialer, fact.reason).inc()
+            self._log.debug("anomaly", reason=fact.reason, detail=fact.detail)
+            return
+        if isinstance(fact, DialerStopped):
+            self._log.warning("Asterisk is shutting down")
+            return
+        name = fact.key.code or fact.key.uniqueid
+        call = self._calls.get(name)
+        if call is None:
+            call = self._calls[name] = _Call(fact.key, self._clock.monotonic_s())
+        if isinstance(fact, TrunkBegan):
+            call.has_trunk = True
+        call.waiting.append(fact)
+        if call.worker is None:
+            call.worker = asyncio.create_task(self._work(name, call), name=f"call {name}")
+
+    def live(self) -> list[ReservationId]:
+        """Return the reservations of the calls that are up, as far as this listener knows them."""
+        return [call.reservation for call in self._calls.values() if call.reservation]
+
+    def forget(self, gone: Collection[ReservationId]) -> None:
+        """Drop calls whose reservation is no longer live, and old ones that never had one: their end was missed."""
+        now = self._clock.monotonic_s()
+        for name, call in list(self._calls.items()):
+            lost = call.reservation in gone if call.reservation else now - call.began_s > self._give_up_s
+            if lost and call.worker is None:
+                del self._calls[name]
+
+    async def drain(self, within_s: float) -> None:
+        """Finish what is under way, for so many seconds at the most."""
+        workers = [call.worker for call in self._calls.values() if call.worker]
+        if workers:
+            _, late = await asyncio.wait(workers, timeout=within_s)
+            for worker in late:
+                worker.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _work(self, name: str, call: _Call) -> None:
+        try:
+            while call.waiting:
+                fact = call.waiting.popleft()
+                if isinstance(fact, CallSeen):
+                    await self._assign(fact, call)
+                elif isinstance(fact, TrunkBegan):
+                    await self._confirm(fact, call)
+                elif isinstance(fact, CallEnded):
+                    await self._release(fact)
+                    self._calls.pop(name, None)
+        except Exception:  # one call's trouble must not stop the others; it is logged whole, and its lifetime ends it
+            self._log.exception("a call could not be followed", call=name)
+            self._calls.pop(name, None)
+        finally:
+            call.worker = None
+
+    async def _assign(self, fact: CallSeen, call: _Call) -> None:
+        if not fact.campaign or call.is_asked or call.has_trunk:
+            return
+        began = self._clock.monotonic_s()
+        call.is_asked = True
+        found = await self._assigner.assign(
+            CallRequest(fact.key, fact.dialled, Campaign(fact.campaign), "ami", fact.agent, fact.lead_id)
+        )
+        if not isinstance(found, Assignment) or found.ended:
+            return
+        call.reservation = found.reservation
+        if call.has_trunk:
+            # Nothing is set on a channel after its trunk leg exists (DESIGN.md rule 8); confirm gives the number back.
+            self._metrics.late.labels(self._dialer).inc()
+            return
+        number = present(found.caller_id, self._presentation)
+        if self._mode == "hook":
+            self._channels.setvar(fact.channel, HOOK_VARIABLE, number)
+        elif self._mode == "direct" and fact.kind == "auto":
+            self._channels.set_caller_id_number(fact.channel, number)
+        else:
+            return
+        self._metrics.set_seconds.labels(self._dialer).observe(self._clock.monotonic_s() - began)
+
+    async def _confirm(self, fact: TrunkBegan, call: _Call) -> None:
+        shown = parse_number(fact.presented, self._region) or fact.presented
+        confirmed = await self._surely(lambda: self._pool.confirm(fact.key, shown, fact.trunk_uniqueid))
+        if confirmed is None:
+            return
+        if confirmed.status != "same":
+            self._metrics.presented.labels(self._dialer, confirmed.status).inc()
+        if confirmed.reservation and confirmed.status != "ended":
+            call.reservation = confirmed.reservation
+
+    async def _release(self, fact: CallEnded) -> None:
+        released = await self._surely(lambda: self._pool.release(fact.key, fact.end))
+        if released is not None:
+            self._metrics.released.labels(self._dialer, fact.end.outcome).inc()
+
+    async def _surely(self, step: Callable[[], Awaitable[_T]]) -> _T | None:
+        """Repeat a step until Redis takes it, or the reservation's lifetime has done its work."""
+        began = self._clock.monotonic_s()
+        wait_s = _RETRY_FIRST_S
+        while True:
+            try:
+                return await step()
+            except PoolUnavailableError:
+                if self._clock.monotonic_s() - began > self._give_up_s:
+                    return None
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, _RETRY_MOST_S)

@@ -1,0 +1,47 @@
+"""Keep the warm pools at the depth that demand asks for."""
+
+from __future__ import annotations
+
+from ami_rotator.domain.campaign import policy_of
+from ami_rotator.domain.types import Area, Campaign, Rung
+from ami_rotator.domain.warmth import Demand, targets
+from ami_rotator.pool.assigner import Assigner
+from ami_rotator.pool.redis_pool import RedisPool
+
+_POOLS_MAX = 500
+
+
+class Filler:
+    """Sets the depth of every warm pool from demand; run it every second."""
+
+    def __init__(self, pool: RedisPool, assigner: Assigner, share_max: float) -> None:
+        self._pool = pool
+        self._assigner = assigner
+        self._share_max = share_max
+
+    async def fill(self) -> None:
+        """Bring all warm pools to their depth; close those that nobody asks for any more."""
+        snapshot = await self._pool.snapshot()
+        demands = [Demand(*item) for item in await self._pool.demand(_POOLS_MAX)]
+        wanted: dict[tuple[Campaign, Area], int] = {
+            (target.campaign, target.area): target.depth
+            for target in targets(demands, sum(snapshot.states.values()), self._share_max)
+            if Rung.AREA in policy_of(target.campaign, self._assigner.policies).rungs
+        }
+        have = {(pool.campaign, pool.area): pool.depth for pool in snapshot.warm}
+        for (campaign, area), depth in have.items():
+            if depth > wanted.get((campaign, area), 0):
+                await self._set(campaign, area, wanted.get((campaign, area), 0))
+        for (campaign, area), depth in wanted.items():
+            if depth > have.get((campaign, area), 0):
+                await self._set(campaign, area, depth)
+
+    async def close(self) -> None:
+        """Give all warm caller-IDs back."""
+        for pool in (await self._pool.snapshot()).warm:
+            if pool.depth:
+                await self._set(pool.campaign, pool.area, 0)
+
+    async def _set(self, campaign: Campaign, area: Area, depth: int) -> None:
+        groups = policy_of(campaign, self._assigner.policies).groups
+        await self._pool.warm(campaign, area, groups, depth)
