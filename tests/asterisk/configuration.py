@@ -10,6 +10,7 @@ CARRIER_PATTERN = "_91NXXNXXXXXX"
 CALL_LOG_URL = "agi://127.0.0.1:4577/"
 SECRET = "1234"
 
+_MODULE_FOLDERS = ("usr/lib/asterisk/modules", "usr/lib/*/asterisk/modules")
 _LOADED = (
     "app_db app_dial app_exec app_originate app_playback app_stack app_system app_userevent app_verbose "
     "bridge_* chan_bridge_media chan_pjsip codec_* format_pcm format_sln "
@@ -54,12 +55,13 @@ class DialerOptions:
     agent_s: int = 600
 
 
-def write_configuration(run: Path, inside: PurePosixPath, modules: Path, ports: Ports, options: DialerOptions) -> None:
-    """Write `run`/etc, where `inside` is the name of `run` within the chroot."""
+def write_configuration(root: Path, run: Path, ports: Ports, options: DialerOptions) -> None:
+    """Write `run`/etc, where `run` is a folder within the chroot `root`."""
+    modules = next(path for pattern in _MODULE_FOLDERS for path in root.glob(pattern))
     etc = run / "etc"
     etc.mkdir(exist_ok=True)
     texts = {
-        "asterisk.conf": _asterisk(inside),
+        "asterisk.conf": _asterisk(_inside(root, run), _inside(root, modules)),
         "modules.conf": _modules(modules),
         "manager.conf": _manager(ports, options),
         "extensions.conf": dialplan(ports, options),
@@ -140,11 +142,15 @@ def _whole_line(line: str) -> str:
     return f"exten => {CARRIER_PATTERN},{line}"
 
 
-def _asterisk(inside: PurePosixPath) -> str:
+def _inside(root: Path, path: Path) -> PurePosixPath:
+    return PurePosixPath("/") / path.relative_to(root)
+
+
+def _asterisk(run: PurePosixPath, modules: PurePosixPath) -> str:
     folders = {"etc": "etc", "db": "db", "run": "run", "log": "log", "spool": "spool", "cache": "cache"}
-    own = [f"ast{name}dir => {inside / folder}" for name, folder in folders.items()]
+    own = [f"ast{name}dir => {run / folder}" for name, folder in folders.items()]
     shared = [
-        "astmoddir => /usr/lib/asterisk/modules",
+        f"astmoddir => {modules}",
         "astvarlibdir => /var/lib/asterisk",
         "astkeydir => /var/lib/asterisk",
         "astdatadir => /usr/share/asterisk",

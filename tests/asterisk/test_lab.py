@@ -104,14 +104,28 @@ async def test_two_dialers_run_at_once_and_one_survives_the_others_crash(asteris
         await asyncio.gather(first.dialer.place("M", "2125550100"), second.dialer.place("M", "2125550100"))
         await first.carrier.wait_for_calls(1)
         await second.carrier.wait_for_calls(1)
-        await first.asterisk.cli("database put rotator V1 2125559999")
         await first.asterisk.restart(crash=True)
-        first.carrier.forget_all()
 
         assert await first.asterisk.channels() == []
-        assert await first.asterisk.database() == {"V1": "2125559999"}
+        assert len(first.carrier.live()) == 1
         assert len(await second.asterisk.channels()) == 3
-        assert await second.asterisk.database() == {}
+
+        first.carrier.forget_all()
+        assert first.carrier.live() == []
+
+
+async def test_a_stopped_dialer_hangs_up_its_calls_and_keeps_its_database(asterisk_root: Path) -> None:
+    async with vicidial_lab(asterisk_root, carrier=SipCarrier(talk_s=None)) as lab:
+        await lab.dialer.place("M", "2125550100")
+        await lab.asterisk.cli("database put rotator V1 2125559999")
+        await lab.carrier.wait_for_calls(1)
+        await lab.asterisk.restart()
+        await lab.dialer.connect()
+        placed = await lab.dialer.place("V", "2125550101")
+
+        assert [call.ended_by for call in lab.carrier.calls] == ["dialer", "carrier"]
+        assert placed.response == "Error"
+        assert await lab.asterisk.database() == {"V1": "2125559999"}
 
 
 def _expected_status(call: PlannedCall) -> int:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 
 from tests.asterisk import launch
@@ -103,7 +103,7 @@ class AsteriskLab:
             await self.kill()
 
     async def kill(self) -> None:
-        """Kill Asterisk as a crash does: nobody is told anything."""
+        """Kill Asterisk as a crash does: nobody is told, and AstDB loses what was written in the last second or so."""
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -188,8 +188,7 @@ class AsteriskLab:
         _remove_abandoned(runs)
         run = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=runs))
         run.chmod(0o755)
-        inside = PurePosixPath("/srv/lab") / run.name
-        write_configuration(run, inside, self._root / "usr/lib/asterisk/modules", self.ports, self._options)
+        write_configuration(self._root, run, self.ports, self._options)
         for name in ("db", "run", "log", "spool", "cache"):
             (run / name).mkdir()
         uid, gid = map(int, self._identity)
