@@ -125,20 +125,21 @@ def _build(release: Release, root: Path, progress: Progress) -> None:
 def debian_sites() -> tuple[str, str | None]:
     """Return the sites this machine's apt fetches Debian from: the archive, and its security updates where known."""
     try:
+        # --no-release-info lists them on a machine that has never run `apt-get update`, too.
+        wanted = ["--no-release-info", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
         listed = subprocess.run(
-            ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
+            ["apt-get", "indextargets", *wanted],
             capture_output=True,
             text=True,
             check=True,
             timeout=60,
         ).stdout
-        targets = {
-            (site, suite) for site, suite, component in map(str.split, listed.splitlines()) if component == "main"
-        }
+        rows = [row for row in map(str.split, listed.splitlines()) if len(row) == 3]
+        targets = {(site, suite) for site, suite, component in rows if component == "main"}
         os_release = dict(
             line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
         )
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         raise LabUnavailable(f"the Asterisk lab needs apt, to know a Debian mirror: {error}") from error
     codename = os_release.get("VERSION_CODENAME", "").strip('"')
     archives = sorted(site for site, suite in targets if suite == codename)
