@@ -49,7 +49,7 @@ class Metrics:
         )
         self.expired = Counter("rotator_expired", "Reservations that ended by their lifetime", registry=registry)
         self.anomalies = Counter(
-            "rotator_anomalies", "AMI events that should not be", ["dialer", "reason"], registry=registry
+            "rotator_anomalies", "AMI events that make no sense", ["dialer", "reason"], registry=registry
         )
         self.resync = Counter("rotator_resync", "Differences found by a resync", ["dialer", "kind"], registry=registry)
         self.dialer_up = Gauge("rotator_dialer_up", "1 while the dialer's AMI is up", ["dialer"], registry=registry)

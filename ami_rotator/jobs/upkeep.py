@@ -1,0 +1,62 @@
+"""The jobs that keep the pool in order: expire, promote, fill, renew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ami_rotator.ami.listener import Listener
+from ami_rotator.jobs.scheduler import Job
+from ami_rotator.metrics import Metrics
+from ami_rotator.pool.filler import Filler
+from ami_rotator.pool.redis_pool import RedisPool
+
+_AT_ONCE = 100
+_ROUNDS = 50
+
+
+def pool_jobs(
+    pool: RedisPool, filler: Filler, listeners: Sequence[Listener], metrics: Metrics, ttl_s: float
+) -> list[Job]:
+    """Return the jobs. Each may run on several daemons at once: every step is one script."""
+
+    async def expire() -> str:
+        ended = 0
+        for _ in range(_ROUNDS):
+            gone = await pool.expire(_AT_ONCE)
+            ended += len(gone)
+            if len(gone) < _AT_ONCE:
+                break
+        metrics.expired.inc(ended)
+        return f"{ended} reservations ended by their lifetime" if ended else ""
+
+    async def promote() -> str:
+        back = 0
+        for group in await pool.groups():
+            for _ in range(_ROUNDS):
+                count = await pool.promote(group, _AT_ONCE)
+                back += count
+                if count < _AT_ONCE:
+                    break
+        return f"{back} caller-IDs are eligible again" if back else ""
+
+    async def fill() -> str:
+        await filler.fill()
+        return ""
+
+    async def renew() -> str:
+        renewed = 0
+        for listener in listeners:
+            live = listener.live()
+            for start in range(0, len(live), _AT_ONCE):
+                page = live[start : start + _AT_ONCE]
+                listener.forget(await pool.renew(page))
+                renewed += len(page)
+            listener.forget(())
+        return f"{renewed} live calls" if renewed else ""
+
+    return [
+        Job("expire", 1.0, expire),
+        Job("promote", 1.0, promote),
+        Job("fill", 1.0, fill),
+        Job("renew", max(1.0, ttl_s / 4), renew),
+    ]
