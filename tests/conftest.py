@@ -7,35 +7,35 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from tests.support.services import postgresql_from_wheel, valkey_from_wheel
+from ami_rotator.ledger.database import Database
+from tests.support.services import Kind, Services
 
 
 @pytest.fixture(scope="session")
-def services_folder() -> Iterator[Path]:
-    """A short path: socket names have 107 bytes at most."""
+def services() -> Iterator[Services]:
+    """The servers of this session, in a folder with a short name: socket paths have 107 bytes at most."""
     with tempfile.TemporaryDirectory(prefix="rot-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="session")
-def redis_server(services_folder: Path) -> Iterator[str]:
-    folder = services_folder / "redis"
-    folder.mkdir()
-    with valkey_from_wheel(folder) as url:
-        yield url
+        # PostgreSQL runs as `nobody` where the tests run as root.
+        Path(folder).chmod(0o755)
+        running = Services(Path(folder))
+        try:
+            yield running
+        finally:
+            running.stop()
 
 
 @pytest.fixture
-def redis_url(redis_server: str) -> str:
-    """The URL of an empty Redis."""
-    with Redis.from_url(redis_server) as client:
+def redis_url(services: Services, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty Redis: Valkey, or what the mark `every_redis` asks for."""
+    url = services.redis(getattr(request, "param", "wheel"))
+    with Redis.from_url(url, socket_timeout=10) as client:
         client.flushall()
-    return redis_server
+        client.script_flush()
+    return url
 
 
 @pytest.fixture
@@ -46,22 +46,17 @@ async def redis_client(redis_url: str) -> AsyncIterator[AsyncRedis]:
     await client.aclose()
 
 
-@pytest.fixture(scope="session")
-def postgresql_server(services_folder: Path) -> Iterator[str]:
-    folder = services_folder / "pg"
-    folder.mkdir()
-    with postgresql_from_wheel(folder) as dsn:
-        yield dsn
+@pytest.fixture
+async def database_dsn(services: Services, request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The DSN of a migrated database of this test's own: PostgreSQL 18, or what the mark `every_postgresql` asks for."""
+    kind: Kind = getattr(request, "param", "wheel")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield await services.create_database(kind, name)
+    await services.drop_database(kind, name)
 
 
 @pytest.fixture
-async def database_dsn(postgresql_server: str) -> AsyncIterator[str]:
-    """The DSN of a database of this test's own."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = await asyncpg.connect(postgresql_server)
-    try:
-        await admin.execute(f'CREATE DATABASE "{name}"')
-        yield postgresql_server.replace("/postgres?", f"/{name}?")
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    finally:
-        await admin.close()
+async def database(database_dsn: str) -> AsyncIterator[Database]:
+    """A migrated database, connected."""
+    async with Database.open(database_dsn) as opened:
+        yield opened

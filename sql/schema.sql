@@ -1,0 +1,261 @@
+-- The whole schema, as the migrations make it; a test holds both together. Changes go into a new migration and in here.
+
+-- The inventory: caller-IDs, their groups, and the campaigns that use them.
+
+CREATE TYPE caller_id_switch AS ENUM ('active', 'resting', 'disabled');
+COMMENT ON TYPE caller_id_switch IS
+    'What the operator wants of a caller-ID. active: use it; resting: leave it alone, until resting_until if that is set;'
+    ' disabled: never use it';
+
+CREATE TABLE groups (
+    name text PRIMARY KEY CHECK (name ~ '^[A-Za-z0-9_.-]{1,40}$'),
+    max_concurrent integer NOT NULL DEFAULT 1 CHECK (max_concurrent BETWEEN 1 AND 1000),
+    cooldown_s integer CHECK (cooldown_s BETWEEN 0 AND 86400),
+    hourly_limit integer CHECK (hourly_limit >= 0),
+    daily_limit integer CHECK (daily_limit >= 0),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+COMMENT ON TABLE groups IS 'Sets of caller-IDs used together; each caller-ID is in one';
+COMMENT ON COLUMN groups.max_concurrent IS 'Live calls that may show one caller-ID at once; 1 is exclusive';
+COMMENT ON COLUMN groups.cooldown_s IS 'Seconds a caller-ID rests after a call; null: DEFAULT_COOLDOWN_SECONDS';
+COMMENT ON COLUMN groups.hourly_limit IS 'Uses an hour of each caller-ID; null: DEFAULT_HOURLY_LIMIT; 0: never';
+COMMENT ON COLUMN groups.daily_limit IS 'Uses a day of each caller-ID; null: DEFAULT_DAILY_LIMIT; 0: never';
+COMMENT ON COLUMN groups.changed_in IS 'Transaction of the last change; what the daemon polls for';
+
+INSERT INTO groups (name) VALUES ('default');
+
+CREATE TABLE caller_ids (
+    caller_id text COLLATE "C" PRIMARY KEY CHECK (caller_id ~ '^\+[1-9][0-9]{6,14}$'),
+    carrier text NOT NULL DEFAULT '' CHECK (length(carrier) <= 100),
+    area text NOT NULL CHECK (area ~ '^([2-9][0-9]{2}|\+[1-9][0-9]{0,9})?$'),
+    group_name text NOT NULL DEFAULT 'default' REFERENCES groups (name) ON UPDATE CASCADE,
+    daily_limit integer CHECK (daily_limit >= 0),
+    hourly_limit integer CHECK (hourly_limit >= 0),
+    switch caller_id_switch NOT NULL DEFAULT 'active',
+    resting_until timestamptz CHECK (resting_until IS NULL OR switch = 'resting'),
+    meta jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(meta) = 'object'),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+COMMENT ON TABLE caller_ids IS 'The numbers that we own; no other can be presented';
+COMMENT ON COLUMN caller_ids.caller_id IS 'E.164: +15551234567';
+COMMENT ON COLUMN caller_ids.area IS 'Area code in North America (212), + country code and area elsewhere (+4420)';
+COMMENT ON COLUMN caller_ids.daily_limit IS 'Uses a day; null: as its group; 0: never';
+COMMENT ON COLUMN caller_ids.hourly_limit IS 'Uses an hour; null: as its group; 0: never';
+COMMENT ON COLUMN caller_ids.resting_until IS 'End of the rest; null: until somebody says otherwise';
+COMMENT ON COLUMN caller_ids.meta IS 'Anything the operator wants to keep; handed out with the number';
+COMMENT ON COLUMN caller_ids.changed_in IS 'Transaction of the last change; what the daemon polls for';
+CREATE INDEX caller_ids_by_change ON caller_ids (changed_in);
+CREATE INDEX caller_ids_by_group ON caller_ids (group_name);
+CREATE INDEX caller_ids_by_area ON caller_ids (area);
+
+CREATE TABLE campaigns (
+    name text PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 100),
+    rungs text[] NOT NULL DEFAULT '{area,any}'
+        CHECK (cardinality(rungs) BETWEEN 1 AND 10 AND rungs <@ ARRAY['area', 'any']),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+COMMENT ON TABLE campaigns IS 'VICIdial''s campaigns that have a policy of their own; others use the group default';
+COMMENT ON COLUMN campaigns.rungs IS
+    'How far from the person called to look, nearest first. area: the same area; any: every area';
+
+CREATE TABLE campaign_groups (
+    campaign text NOT NULL REFERENCES campaigns (name) ON UPDATE CASCADE ON DELETE CASCADE,
+    group_name text NOT NULL REFERENCES groups (name) ON UPDATE CASCADE,
+    position integer NOT NULL CHECK (position >= 0),
+    PRIMARY KEY (campaign, group_name),
+    UNIQUE (campaign, position) DEFERRABLE INITIALLY DEFERRED
+);
+COMMENT ON TABLE campaign_groups IS 'The groups that a campaign may use, in order of position';
+CREATE INDEX campaign_groups_by_group ON campaign_groups (group_name);
+
+CREATE TABLE removals (
+    what text NOT NULL CHECK (what IN ('caller_id', 'campaign')),
+    name text NOT NULL,
+    removed_at timestamptz NOT NULL DEFAULT now(),
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (what, name)
+);
+COMMENT ON TABLE removals IS 'What was deleted, so that the daemon''s poll sees it';
+CREATE INDEX removals_by_change ON removals (changed_in);
+
+CREATE FUNCTION stamp_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.changed_in := pg_current_xact_id();
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION stamp_change IS 'Notes the transaction of a change';
+
+CREATE TRIGGER stamp BEFORE UPDATE ON groups
+    FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION stamp_change();
+CREATE TRIGGER stamp BEFORE UPDATE ON caller_ids
+    FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION stamp_change();
+CREATE TRIGGER stamp BEFORE UPDATE ON campaigns
+    FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION stamp_change();
+
+CREATE FUNCTION stamp_campaign() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE campaigns SET changed_in = pg_current_xact_id() WHERE name = OLD.campaign;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        UPDATE campaigns SET changed_in = pg_current_xact_id() WHERE name = NEW.campaign;
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION stamp_campaign IS 'A change of a campaign''s groups is a change of the campaign';
+
+CREATE TRIGGER stamp AFTER INSERT OR UPDATE OR DELETE ON campaign_groups
+    FOR EACH ROW EXECUTE FUNCTION stamp_campaign();
+
+CREATE FUNCTION note_removed_caller_ids() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO removals (what, name)
+    SELECT 'caller_id', caller_id FROM gone ORDER BY caller_id
+    ON CONFLICT (what, name) DO UPDATE SET removed_at = now(), changed_in = pg_current_xact_id();
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION note_removed_caller_ids IS 'Keeps deleted caller-IDs in removals';
+
+CREATE TRIGGER note_removal AFTER DELETE ON caller_ids
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION note_removed_caller_ids();
+
+CREATE FUNCTION note_removed_campaigns() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO removals (what, name)
+    SELECT 'campaign', name FROM gone ORDER BY name
+    ON CONFLICT (what, name) DO UPDATE SET removed_at = now(), changed_in = pg_current_xact_id();
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION note_removed_campaigns IS 'Keeps deleted campaigns in removals';
+
+CREATE TRIGGER note_removal AFTER DELETE ON campaigns
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION note_removed_campaigns();
+
+-- The ledger: one row a reservation or miss, filled in by the events of the outbox, in monthly partitions.
+
+CREATE TYPE call_source AS ENUM ('feed', 'ami', 'http', 'fastagi');
+COMMENT ON TYPE call_source IS
+    'The door an assignment came through. feed: VICIdial''s own table; ami: Asterisk Manager Interface; http: GET /next-cid;'
+    ' fastagi: the FastAGI server';
+
+CREATE TYPE call_outcome AS ENUM (
+    'answered', 'busy', 'no_answer', 'cancelled', 'not_found', 'declined', 'unwanted', 'congestion', 'failed',
+    'not_dialled', 'expired', 'unknown'
+);
+COMMENT ON TYPE call_outcome IS
+    'How a call ended. answered, busy, no_answer, cancelled (by us): as they say; not_found: no such number; declined:'
+    ' rejected by the person called; unwanted: reported as unwanted (SIP 607, 608); congestion, failed: the network''s fault;'
+    ' not_dialled: no trunk was ever dialled; expired: nobody said how it ended';
+
+CREATE TYPE miss_reason AS ENUM ('none_free', 'no_groups', 'refused', 'unavailable', 'observe');
+COMMENT ON TYPE miss_reason IS
+    'Why a call kept VICIdial''s own number. none_free: no caller-ID was eligible; no_groups: the campaign has no group;'
+    ' refused: the request was not one to answer; unavailable: Redis was away; observe: the dialer is only watched';
+
+CREATE TABLE calls (
+    reservation_id uuid NOT NULL,
+    assigned_at timestamptz NOT NULL,
+    caller_id text COLLATE "C",
+    campaign text NOT NULL DEFAULT '',
+    destination text COLLATE "C" NOT NULL DEFAULT '',
+    dialled text NOT NULL DEFAULT '',
+    dialer text NOT NULL DEFAULT '',
+    code text COLLATE "C" NOT NULL DEFAULT '',
+    uniqueid text NOT NULL DEFAULT '',
+    agent text NOT NULL DEFAULT '',
+    lead_id text NOT NULL DEFAULT '',
+    source call_source,
+    rung text,
+    group_name text,
+    area text,
+    was_warm boolean,
+    miss_reason miss_reason,
+    presented text,
+    trunk_uniqueid text,
+    presented_at timestamptz,
+    presented_matches boolean,
+    ended_at timestamptz,
+    outcome call_outcome,
+    cause smallint,
+    sip smallint,
+    talk_ms bigint,
+    was_dialled boolean,
+    PRIMARY KEY (reservation_id, assigned_at),
+    CHECK (caller_id IS NULL OR miss_reason IS NULL)
+) PARTITION BY RANGE (assigned_at);
+COMMENT ON TABLE calls IS
+    'The ledger. A row may lack its assignment for a moment: events of one call can be stored in any order';
+COMMENT ON COLUMN calls.reservation_id IS 'The reservation, or for a miss the request';
+COMMENT ON COLUMN calls.caller_id IS 'The number assigned, E.164; null for a miss';
+COMMENT ON COLUMN calls.campaign IS 'VICIdial''s campaign';
+COMMENT ON COLUMN calls.destination IS 'The number called, E.164; empty where what was dialled is no number';
+COMMENT ON COLUMN calls.dialled IS 'What was dialled, raw, with its dial prefix';
+COMMENT ON COLUMN calls.dialer IS 'The Asterisk server';
+COMMENT ON COLUMN calls.code IS 'VICIdial''s call code; empty where the call has none';
+COMMENT ON COLUMN calls.uniqueid IS 'Channel that runs the carrier dialplan';
+COMMENT ON COLUMN calls.rung IS 'How near the caller-ID is to the person called: area or any';
+COMMENT ON COLUMN calls.group_name IS 'The caller-ID''s group at that time';
+COMMENT ON COLUMN calls.area IS 'The caller-ID''s area';
+COMMENT ON COLUMN calls.was_warm IS 'Whether it was held ready before the call';
+COMMENT ON COLUMN calls.presented IS 'What the last trunk leg really showed';
+COMMENT ON COLUMN calls.trunk_uniqueid IS 'Channel of the last trunk leg';
+COMMENT ON COLUMN calls.presented_matches IS 'Whether the number assigned is the one presented';
+COMMENT ON COLUMN calls.cause IS 'Q.850 cause; 0: unknown';
+COMMENT ON COLUMN calls.sip IS 'SIP response code; 0: Asterisk did not say';
+COMMENT ON COLUMN calls.talk_ms IS 'From answer to hang-up';
+COMMENT ON COLUMN calls.was_dialled IS 'Whether a trunk was dialled';
+
+CREATE INDEX calls_by_time ON calls (assigned_at DESC);
+CREATE INDEX calls_by_caller_id ON calls (caller_id, assigned_at DESC) WHERE caller_id IS NOT NULL;
+CREATE INDEX calls_by_destination ON calls (destination, assigned_at DESC) WHERE destination <> '';
+CREATE INDEX calls_by_code ON calls (code) WHERE code <> '';
+CREATE INDEX calls_missed ON calls (assigned_at DESC) WHERE miss_reason IS NOT NULL;
+
+CREATE TABLE calls_default PARTITION OF calls DEFAULT;
+COMMENT ON TABLE calls_default IS 'Calls of months that have no partition yet; ensure_call_partitions moves them';
+
+CREATE FUNCTION ensure_call_partitions(months_ahead integer, months_back integer DEFAULT 0) RETURNS integer
+LANGUAGE plpgsql SET lock_timeout = '5s' SET timezone = 'UTC' AS $$
+DECLARE
+    this_month date := date_trunc('month', now())::date;
+    first_day date;
+    next_month date;
+    partition text;
+    made integer := 0;
+BEGIN
+    -- Two daemons may ask at once.
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_call_partitions'));
+    FOR ahead IN -months_back .. months_ahead LOOP
+        first_day := (this_month + make_interval(months => ahead))::date;
+        next_month := (first_day + make_interval(months => 1))::date;
+        partition := 'calls_y' || to_char(first_day, 'YYYY') || 'm' || to_char(first_day, 'MM');
+        CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+        -- Made apart and then attached: that does not lock out who reads or writes the other partitions.
+        -- The fill factor leaves room to fill in presentation and end of a call on the same page.
+        EXECUTE format('CREATE TABLE %I (LIKE calls INCLUDING ALL) WITH (fillfactor = 80)', partition);
+        -- A partition cannot be attached while the default one has rows of its range.
+        EXECUTE format(
+            'WITH moved AS (DELETE FROM calls_default WHERE assigned_at >= %1$L AND assigned_at < %2$L RETURNING *)
+             INSERT INTO %3$I SELECT * FROM moved', first_day::timestamptz, next_month::timestamptz, partition);
+        EXECUTE format('ALTER TABLE calls ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+            partition, first_day::timestamptz, next_month::timestamptz);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+COMMENT ON FUNCTION ensure_call_partitions IS
+    'Makes the monthly partitions (UTC) from months_back ago to months_ahead that are missing; returns how many';
+
+CREATE TABLE dead_letters (
+    stream text NOT NULL,
+    entry_id text NOT NULL,
+    fields jsonb NOT NULL,
+    reason text NOT NULL,
+    set_aside_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (stream, entry_id)
+);
+COMMENT ON TABLE dead_letters IS 'Outbox entries that cannot be stored, kept for a person to look at';
+CREATE INDEX dead_letters_by_time ON dead_letters (set_aside_at DESC);
