@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 SOCKET_TIMEOUT_S = 0.5
-_CONNECTIONS = 64
+_CONNECTIONS = 16
 
 
 def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
@@ -17,7 +17,7 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
     One resend at once, no backoff: a reply may be lost with its connection, and every script may be sent twice. A server
     that is slow is not asked again: the call could not wait for it.
     """
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
         socket_timeout=timeout_s,
@@ -25,5 +25,7 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
         socket_keepalive=True,
         health_check_interval=15,
         max_connections=_CONNECTIONS,
+        timeout=timeout_s,
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
+    return Redis(connection_pool=pool)

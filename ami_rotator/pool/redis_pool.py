@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.caller_id import CallerId
@@ -29,6 +29,7 @@ from ami_rotator.domain.types import (
 )
 from ami_rotator.domain.windows import ZoneOffsets, zone_offsets
 from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.pool.flights import Flights
 from ami_rotator.pool.scripts import Script, load_scripts
 
 _PUT_AT_ONCE = 200
@@ -89,6 +90,7 @@ class RedisPool:
         self.tag = "{" + inventory + "}"
         self.outbox_stream = f"outbox:{self.tag}"
         self._redis = redis
+        self._flights = Flights(redis, self.tag)
         self._zone = zone
         self._ttl_ms = int(ttl_s * 1000)
         self._clock = clock or SystemClock()
@@ -277,15 +279,7 @@ class RedisPool:
         return self._offsets
 
     async def _run(self, name: str, *args: str | int | float) -> Any:
-        script = self._scripts[name]
-
-        async def call() -> Any:
-            try:
-                return await self._redis.evalsha(script.sha, script.keys, self.tag, *args)
-            except NoScriptError:
-                return await self._redis.eval(script.source, script.keys, self.tag, *args)
-
-        return await self._guard(call)
+        return await self._guard(lambda: self._flights.run(self._scripts[name], *args))
 
     async def _guard(self, call: Callable[[], Any]) -> Any:
         try:

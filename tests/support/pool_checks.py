@@ -50,7 +50,7 @@ async def _read(redis: Redis, tag: str) -> tuple[dict[str, Hash], dict[str, Memb
 def _filed_once(callers: dict[str, Hash], sets: dict[str, Members]) -> Iterable[str]:
     places: dict[str, list[tuple[str, str, str, float]]] = {cid: [] for cid in callers}
     for key, members in sets.items():
-        kind, _, place = (key.split(":", 2) + [""])[:3]
+        kind, _, place = [*key.split(":", 2), ""][:3]
         if kind in _STATES:
             group, _, area = place.partition(":")
             for cid, score in members.items():

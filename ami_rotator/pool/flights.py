@@ -1,0 +1,86 @@
+"""Share round trips: script calls that wait at the same moment travel to Redis together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from ami_rotator.pool.scripts import Script
+
+_FLIGHTS = 2
+_TOGETHER = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    script: Script
+    args: tuple[str | int | float, ...]
+    answer: asyncio.Future[Any]
+
+
+class Flights:
+    """Runs scripts of one tag. At most two pipelines are under way; what is asked meanwhile leaves with the next.
+
+    A pipeline that fails as a whole fails each of its calls; a script's own error fails its caller only. Pipelines are sent
+    again by the client when their reply was lost: every script may run twice.
+    """
+
+    def __init__(self, redis: Redis, tag: str) -> None:
+        self._redis = redis
+        self._tag = tag
+        self._waiting: deque[_Call] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def run(self, script: Script, *args: str | int | float) -> Any:
+        """Run one script; raises RedisError, OSError or TimeoutError."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Call(script, args, answer))
+        if len(self._under_way) < _FLIGHTS:
+            flight = asyncio.create_task(self._fly(), name="redis flight")
+            self._under_way.add(flight)
+            flight.add_done_callback(self._under_way.discard)
+        return await answer
+
+    async def _fly(self) -> None:
+        while self._waiting:
+            calls: list[_Call] = []
+            while self._waiting and len(calls) < _TOGETHER:
+                call = self._waiting.popleft()
+                if not call.answer.done():  # its caller gave up waiting
+                    calls.append(call)
+            if calls:
+                await self._send(calls)
+
+    async def _send(self, calls: list[_Call]) -> None:
+        try:
+            answers = await self._execute(calls)
+            unknown = [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
+            if unknown:
+                for script in {call.script.sha: call.script for call in unknown}.values():
+                    await self._redis.script_load(script.source)
+                again = iter(await self._execute(unknown))
+                answers = [next(again) if isinstance(answer, NoScriptError) else answer for answer in answers]
+        except (RedisError, OSError, TimeoutError) as error:
+            answers = [error] * len(calls)
+        except asyncio.CancelledError:
+            for call in calls:
+                call.answer.cancel()
+            raise
+        for call, answer in zip(calls, answers, strict=True):
+            if call.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                call.answer.set_exception(type(answer)(*answer.args))
+            else:
+                call.answer.set_result(answer)
+
+    async def _execute(self, calls: list[_Call]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for call in calls:
+                pipe.evalsha(call.script.sha, call.script.keys, self._tag, *call.args)
+            return list(await pipe.execute(raise_on_error=False))
