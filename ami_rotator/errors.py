@@ -24,3 +24,7 @@ class LedgerUnavailableError(RotatorError):
 
 class DialerUnavailableError(RotatorError):
     """The dialer's AMI is not connected."""
+
+
+class DialerActionError(RotatorError):
+    """Asterisk refused an AMI action."""

@@ -27,7 +27,12 @@ class CallSeen:
 
 @dataclass(frozen=True, slots=True)
 class TrunkBegan:
-    """A channel to the carrier was dialled. `presented` is the number in its From header, digits as Asterisk has them."""
+    """A channel to the carrier was dialled. `presented` is the number in its From header, digits as Asterisk has them.
+
+    `presented` is `<unknown>` where the call has no number, and empty where we do not know: an answered call that was found
+    up after a reconnect.
+    `key.code` is empty for calls without a lead (3-way, agents' phones); the dialplan may have asked for them over HTTP.
+    """
 
     key: CallKey
     presented: str

@@ -1,0 +1,138 @@
+"""One AMI connection: bytes in, events and responses out. panoramisk's protocol keeps the actions and their responses.
+
+What is not left to panoramisk 1.4: it decodes each read by itself (a character cut in two is lost), builds a message of
+every event, and sends unanswered actions again after a reconnect. A Setvar that comes that late would be wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from panoramisk.actions import Action
+from panoramisk.ami_protocol import AMIProtocol
+from panoramisk.message import Message
+
+from ami_rotator.ami.events import Event, Splitter, is_wanted, parse_event
+from ami_rotator.errors import DialerUnavailableError
+
+_BANNER = b"Asterisk Call Manager/"
+_MAX_BANNER_BYTES = 256
+_MAX_UNSENT_BYTES = 256 * 1024
+
+
+class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
+    """Speak AMI on one transport.
+
+    `on_event` is called for each wanted event, in order, before `data_received` returns. `banner` becomes AMI's version;
+    `lost` the reason why the connection ended, and is never an exception. `received_at` is the loop's time of the last
+    byte.
+    """
+
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.banner: asyncio.Future[str] = loop.create_future()
+        self.lost: asyncio.Future[str] = loop.create_future()
+        self.received_at = loop.time()
+        self.splitter = Splitter()
+        self.broken_responses = 0
+        self.encoding = "utf-8"
+        self.responses: dict[str, Action] = {}
+        self.closed = True
+        self._on_event = on_event
+        self._loop = loop
+        self._first_line = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        self.received_at = self._loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes off the socket."""
+        self.received_at = self._loop.time()
+        if not self.banner.done():
+            data = self._read_banner(data)
+        for block in self.splitter.feed(data):
+            if self.responses and b"\nActionID: " in block:
+                self._read_response(block)
+            elif is_wanted(block):
+                self._on_event(parse_event(block))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note that the transport is gone."""
+        self.shut(f"the connection broke: {exc}" if exc else "Asterisk closed the connection")
+
+    def shut(self, reason: str) -> None:
+        """Drop the connection at once. Unanswered actions fail with DialerUnavailableError; none is ever sent again."""
+        if not self.lost.done():
+            self.lost.set_result(reason)
+        self.closed = True
+        for pending in list(self.responses.values()):
+            if not pending.future.done():
+                pending.future.set_exception(DialerUnavailableError(f"not answered: {reason}"))
+        self.responses.clear()
+        if not self.banner.done():
+            self.banner.cancel()
+        if (transport := getattr(self, "transport", None)) is not None:
+            transport.abort()
+
+    def close(self) -> None:
+        """As `shut`; panoramisk's own would keep unanswered actions for a later connection."""
+        self.shut("closed by us")
+
+    def request(self, fields: dict[str, str], timeout_s: float) -> asyncio.Future[Any]:
+        """Write an action now and return the future of its response: a Message, or a list of them.
+
+        The future fails with TimeoutError after `timeout_s`, with DialerUnavailableError when the connection ends; however
+        it ends, nothing of it stays behind. `fields` are those of `ami.actions`.
+
+        Raises:
+            DialerUnavailableError: the connection is gone, or Asterisk does not read what it was sent.
+        """
+        if self.closed or self.lost.done():
+            raise DialerUnavailableError
+        if self.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+            raise DialerUnavailableError("Asterisk does not read what it is sent; the action was not sent")
+        sent = Action(fields)
+        future: asyncio.Future[Any] = sent.future
+        expiry = self._loop.call_later(timeout_s, _expire, future, fields["Action"], timeout_s)
+
+        def settle(done: asyncio.Future[Any]) -> None:
+            expiry.cancel()
+            self.responses.pop(sent.id, None)
+            if not done.cancelled():
+                done.exception()  # seen, also where nobody waits for it
+
+        future.add_done_callback(settle)
+        self.send(sent, as_list=None)  # its default, False, takes the first line of a list for all of it
+        return future
+
+    def _read_banner(self, data: bytes) -> bytes:
+        self._first_line += data
+        line, newline, rest = self._first_line.partition(b"\n")
+        if not newline and len(line) <= _MAX_BANNER_BYTES:
+            return b""
+        self._first_line = b""
+        if not newline or not line.startswith(_BANNER):
+            self.shut("what answers there is not an Asterisk Manager Interface; check host and port of the dialer")
+            return b""
+        self.version = line.removeprefix(_BANNER).decode("ascii", "replace").strip()
+        self.banner.set_result(self.version)
+        return rest
+
+    def _read_response(self, block: bytes) -> None:
+        message = Message.from_line(block.decode("utf-8", "replace").replace("\n", "\r\n"))
+        if message is None or message.id not in self.responses:
+            return
+        try:
+            self.handle_message(message)
+        except (AttributeError, TypeError, KeyError):
+            # panoramisk expects every header once; a response that has one twice ends in its action's timeout.
+            self.broken_responses += 1
+
+
+def _expire(future: asyncio.Future[Any], name: str, timeout_s: float) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError(f"Asterisk did not answer {name} within {timeout_s:g} s"))
