@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -338,9 +337,12 @@ async def _with_deadline(step: Any) -> Any:
 
 
 def test_the_pool_agrees_with_its_model_whatever_is_asked(redis_url: str) -> None:
-    factory: Callable[[], PoolMachine] = lambda: PoolMachine(redis_url)  # noqa: E731
+    class Machine(PoolMachine):
+        def __init__(self) -> None:
+            super().__init__(redis_url)
+
     run_state_machine_as_test(
-        factory,
+        Machine,
         settings=settings(
             max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),

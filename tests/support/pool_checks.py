@@ -34,7 +34,8 @@ async def violations(redis: Redis, tag: str) -> list[str]:
 
 async def _read(redis: Redis, tag: str) -> tuple[dict[str, Hash], dict[str, Members]]:
     kinds = ("caller", "reservation", "pool", "expiries", *_STATES)
-    keys = [key for key in await redis.keys(f"*:{tag}*") if key.split(":", 1)[0] in kinds]
+    names = [str(name) for name in await redis.keys(f"*:{tag}*")]
+    keys = [name for name in names if name.split(":", 1)[0] in kinds]
     async with redis.pipeline(transaction=True) as pipe:
         for key in keys:
             if key.startswith(("caller:", "reservation:")):
@@ -42,8 +43,8 @@ async def _read(redis: Redis, tag: str) -> tuple[dict[str, Hash], dict[str, Memb
             else:
                 pipe.zrange(key, 0, -1, withscores=True)
         values = await pipe.execute()
-    hashes = {k: v for k, v in zip(keys, values, strict=True) if isinstance(v, dict) and v}
-    sets = {k: {m: float(s) for m, s in v} for k, v in zip(keys, values, strict=True) if isinstance(v, list)}
+    hashes: dict[str, Hash] = {k: v for k, v in zip(keys, values, strict=True) if isinstance(v, dict) and v}
+    sets: dict[str, Members] = {k: {m: float(s) for m, s in v} for k, v in zip(keys, values, strict=True) if isinstance(v, list)}
     return hashes, sets
 
 

@@ -14,16 +14,18 @@ local now = now_ms()
 local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
 local id, destination, dialer, code, uniqueid = ARGV[1], ARGV[7], ARGV[9], ARGV[10], ARGV[11]
 
-local function answer(status, r)
-  local more = redis.call('HMGET', key('caller', r.cid), 'ca', 'me')
-  return {status, r.id, r.cid, r.rung, r.g, r.a, more[1] or '', more[2] or '', r.wm}
+local function answer(status, r, carrier, meta)
+  return {status, r.id, r.cid, r.rung, r.g, r.a, carrier or '', meta or '', r.wm}
 end
 
-local r = reservation(id) or find(dialer, code, uniqueid)
+-- A request without any name of its call is known by its own id alone.
+local r
+if code == '' and uniqueid == '' then r = reservation(id) else r = find(dialer, code, uniqueid) end
 if r then
   link(r, dialer, code)
   link(r, dialer, uniqueid)
-  return answer(r.st == 'ended' and 'ended' or 'same', r)
+  local more = redis.call('HMGET', key('caller', r.cid), 'ca', 'me')
+  return answer(r.st == 'ended' and 'ended' or 'same', r, more[1], more[2])
 end
 
 local pool = ARGV[15]
@@ -39,7 +41,7 @@ while not c and ARGV[i] do
   local place = ARGV[i + 1]
   if ARGV[i + 2] ~= '' then place = place .. ':' .. ARGV[i + 2] end
   rung = ARGV[i]
-  promote(place, now, w, 2)
+  promote('waiting', place, now, w, 2)
   c = first_of(key('idle', place), destination, now, w) or first_of(key('warm', place), destination, now, w)
   i = i + 3
 end
@@ -51,21 +53,29 @@ if not c then
   return {'miss', reason}
 end
 
-local warm = c.st == 'warm' and '1' or '0'
-unfile(c)
-c.st, c.sc = 'idle', -1
+local warm = '0'
+if c.st == 'warm' then
+  warm = '1'
+  unfile(c)
+  c.st, c.sc = 'idle', -1
+end
 c.n, c.hn, c.dn, c.lu = c.n + 1, c.hn + 1, c.dn + 1, now
 settle(c, now, w)
 save(c)
 
-r = {id = id, cid = c.cid, at = now, st = 'live', names = '', rung = rung, g = c.g, a = c.a, wm = warm}
-redis.call('HSET', key('reservation', id), 'cid', c.cid, 'at', whole(now), 'st', 'live', 'held', '1', 'names', '',
-  'hw', whole(w.hour), 'dw', whole(w.day), 'rung', rung, 'g', c.g, 'a', c.a, 'wm', warm, 'campaign', ARGV[6],
-  'destination', destination, 'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'source', ARGV[14])
-link(r, dialer, code)
-link(r, dialer, uniqueid)
+local names = {}
+for _, part in ipairs({code, uniqueid}) do
+  if part ~= '' then
+    names[#names + 1] = dialer .. ':' .. part
+    redis.call('SET', key('call', names[#names]), id)
+  end
+end
+r = {id = id, cid = c.cid, rung = rung, g = c.g, a = c.a, wm = warm}
+redis.call('HSET', key('reservation', id), 'cid', c.cid, 'at', whole(now), 'st', 'live', 'held', '1',
+  'names', table.concat(names, '\n'), 'hw', whole(w.hour), 'dw', whole(w.day), 'rung', rung, 'g', c.g, 'a', c.a, 'wm', warm,
+  'campaign', ARGV[6], 'destination', destination, 'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'source', ARGV[14])
 redis.call('ZADD', key('expiries'), now + tonumber(ARGV[2]), id)
 append('assigned', id, now, now, 'caller_id', c.cid, 'campaign', ARGV[6], 'destination', destination, 'dialled', ARGV[8],
   'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'agent', ARGV[12], 'lead', ARGV[13], 'source', ARGV[14],
   'rung', rung, 'group', c.g, 'area', c.a, 'warm', warm)
-return answer('new', r)
+return answer('new', r, c.ca, c.me)

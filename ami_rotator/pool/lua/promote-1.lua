@@ -2,8 +2,9 @@
 --
 -- KEYS[1]  tag of the inventory
 -- ARGV[1]  group  [2] how many at the most  [3] [4] [5] zone
--- returns  how many came back
+-- returns  how many came back, of the state that had more; fewer than `most` means that none is left
 --- include clock filing windows choosing
 local now = now_ms()
 local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
-return promote(ARGV[1], now, w, tonumber(ARGV[2]))
+local most = tonumber(ARGV[2])
+return math.max(promote('waiting', ARGV[1], now, w, most), promote('resting', ARGV[1], now, w, most))

@@ -25,7 +25,7 @@ end
 for i = 7, #ARGV do
   local place = ARGV[i] .. ':' .. ARGV[6]
   if have < depth then
-    promote(place, now, w, depth - have)
+    promote('waiting', place, now, w, depth - have)
     for _, cid in ipairs(redis.call('ZRANGE', key('idle', place), 0, depth - have - 1)) do
       local c = caller(cid)
       if c.n == 0 then

@@ -1,20 +1,14 @@
 -- Where caller-IDs are looked for. A place is a pair of sets' common name: `group` or `group:area`.
 
--- Bring back a few of those whose waiting is over, so that none is overlooked at the place that needs it.
-local function promote(place, now, w, most)
-  local ripe = redis.call('ZRANGEBYSCORE', key('waiting', place), '-inf', now, 'LIMIT', 0, most)
-  for _, cid in ipairs(ripe) do
+-- Bring back a few of those whose waiting (or resting) is over, so that none is overlooked at the place that needs it.
+local function promote(state, place, now, w, most)
+  local over = redis.call('ZRANGEBYSCORE', key(state, place), 1, now, 'LIMIT', 0, most)
+  for _, cid in ipairs(over) do
     local c = caller(cid)
     settle(c, now, w)
     save(c)
   end
-  local rested = redis.call('ZRANGEBYSCORE', key('resting', place), 1, now, 'LIMIT', 0, most)
-  for _, cid in ipairs(rested) do
-    local c = caller(cid)
-    settle(c, now, w)
-    save(c)
-  end
-  return #ripe + #rested
+  return #over
 end
 
 -- The least recently used one of a set that may be given to this call. Members are eligible by the rule of the states; one

@@ -12,7 +12,7 @@ local function whole(n)
 end
 
 -- A caller-ID's hash as a table; nil where the inventory has no such number.
-local FIELDS = {'st', 'sc', 'g', 'a', 'lu', 'n', 'mc', 'hl', 'hw', 'hn', 'dl', 'dw', 'dn', 'cd', 'cu', 'off', 'ru', 'pl'}
+local FIELDS = {'st', 'sc', 'g', 'a', 'lu', 'n', 'mc', 'hl', 'hw', 'hn', 'dl', 'dw', 'dn', 'cd', 'cu', 'off', 'ru', 'pl', 'ca', 'me'}
 local function caller(cid)
   local v = redis.call('HMGET', key('caller', cid), unpack(FIELDS))
   if not v[1] then return nil end
@@ -20,7 +20,7 @@ local function caller(cid)
     cid = cid, st = v[1], sc = tonumber(v[2]), g = v[3], a = v[4], lu = tonumber(v[5]), n = tonumber(v[6]),
     mc = tonumber(v[7]), hl = tonumber(v[8]), hw = tonumber(v[9]), hn = tonumber(v[10]), dl = tonumber(v[11]),
     dw = tonumber(v[12]), dn = tonumber(v[13]), cd = tonumber(v[14]), cu = tonumber(v[15]), off = v[16],
-    ru = tonumber(v[17]), pl = v[18] or '',
+    ru = tonumber(v[17]), pl = v[18] or '', ca = v[19] or '', me = v[20] or '',
   }
 end
 
