@@ -1,0 +1,160 @@
+"""What the HTTP server and the FastAGI server need from the rest of the daemon. The composition root fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from aiohttp import web
+
+from ami_rotator.clock import Clock
+from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Group, Miss, State
+from ami_rotator.settings import Settings
+
+DialerState = Literal["up", "connecting", "down"]
+
+
+@dataclass(frozen=True, slots=True)
+class DialerHealth:
+    """One dialer. `detail` is for operators and may name hosts: it is shown on the dashboard, never in /health."""
+
+    name: str
+    state: DialerState
+    mode: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What works now. `simulator` is None where no simulator was started; its dialer is among `dialers`."""
+
+    redis_ok: bool
+    postgresql_ok: bool
+    dialers: tuple[DialerHealth, ...] = ()
+    simulator: DialerState | None = None
+
+    @property
+    def serves_calls(self) -> bool:
+        """Whether a call that is dialled now can get a caller-ID: PostgreSQL is not needed for that."""
+        return self.redis_ok and any(dialer.state == "up" for dialer in self.dialers)
+
+    @property
+    def status(self) -> Literal["healthy", "degraded", "unhealthy"]:
+        """Return `degraded` where calls are served but something needs a look."""
+        if not self.serves_calls:
+            return "unhealthy"
+        all_well = self.postgresql_ok and all(dialer.state == "up" for dialer in self.dialers)
+        return "healthy" if all_well else "degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class NewCallerId:
+    """A caller-ID to store. None stands for what nobody said: the defaults then apply. A limit of 0 is never."""
+
+    number: E164
+    carrier: str | None = None
+    area: Area | None = None
+    group: Group | None = None
+    daily_limit: int | None = None
+    hourly_limit: int | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What happened in the minute that began at `at_ms` (wall time)."""
+
+    at_ms: int
+    assigned: int
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
+class WarmDepth:
+    """Caller-IDs held ready for one campaign and area, and how much that campaign and area is called."""
+
+    campaign: str
+    area: str
+    depth: int
+    calls_per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class LastCall:
+    """One assignment. Numbers in E.164 (`presented` as Asterisk had it); empty where not known yet.
+
+    `is_match` is None until the carrier leg showed what was presented.
+    """
+
+    at_ms: int
+    campaign: str
+    dialer: str
+    destination: str
+    caller_id: str
+    presented: str
+    rung: str
+    source: str
+    outcome: str
+    is_match: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardData:
+    """One look at everything. `states` is empty while Redis is away; the records while PostgreSQL is.
+
+    `minutes` is the last hour, oldest first; the last one is not over yet. `misses` counts by reason over the same hour.
+    `live` is reservations now, `outbox` entries that the ledger has not stored yet.
+    """
+
+    health: Health
+    states: Mapping[State, int] = field(default_factory=dict)
+    live: int = 0
+    outbox: int = 0
+    warm: Sequence[WarmDepth] = ()
+    minutes: Sequence[Minute] = ()
+    last_calls: Sequence[LastCall] = ()
+    misses: Mapping[str, int] = field(default_factory=dict)
+
+
+class CallerIdSource(Protocol):
+    """Whoever decides. Never raises; the same call always gets the same answer."""
+
+    async def assign(self, request: CallRequest) -> Assignment | Miss:
+        """Return the caller-ID of a call, or why there is none."""
+        ...
+
+
+class Allow(Protocol):
+    """A rate limit."""
+
+    async def __call__(self, kind: Literal["agent", "ip", "sign-in"], subject: str) -> float | None:
+        """Count one use; None if it is within the limit, else the seconds until the next one is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Everything the handlers use.
+
+    `dialers` names the dialers that are served (the simulator's included); a request that names none belongs to the only
+    one. `add_caller_id` says whether the number is new and raises LedgerUnavailableError; `dashboard` answers with what it
+    can reach rather than raise. `admin_token` and `session_key` are the settings', or those made up for the embedded demo.
+    """
+
+    assigner: CallerIdSource
+    add_caller_id: Callable[[NewCallerId], Awaitable[bool]]
+    health: Callable[[], Awaitable[Health]]
+    dashboard: Callable[[], Awaitable[DashboardData]]
+    allow: Allow
+    settings: Settings
+    clock: Clock
+    admin_token: str
+    session_key: str
+    web_dir: Path
+    dialers: tuple[str, ...] = ()
+
+
+DEPS = web.AppKey("DEPS", Deps)
+"""Where an application keeps its Deps."""

@@ -1,0 +1,54 @@
+"""JSON answers, compact as the seed's clients expect them (`"caller_id":"5551234567"`), and the shape of its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from ami_rotator.errors import RotatorError
+
+_ECHO_MAX = 100
+
+
+class ApiError(RotatorError):
+    """A request cannot be answered. `detail` is the body: one sentence, or the list of what is wrong with the input."""
+
+    def __init__(
+        self, status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(str(detail))
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def json_reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a compact JSON answer."""
+    return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type="application/json")
+
+
+def error_reply(error: ApiError) -> web.Response:
+    """Return the answer for an ApiError."""
+    return json_reply({"detail": error.detail}, error.status, error.headers)
+
+
+def invalid(error: ValidationError, where: str) -> ApiError:
+    """Return the 422 for input that a model rejects; `where` is `query` or `body`."""
+    details = []
+    for item in error.errors(include_context=False):
+        given = item["input"]
+        echo = given if isinstance(given, str | int | float) and len(str(given)) <= _ECHO_MAX else None
+        details.append(
+            {
+                "type": item["type"],
+                "loc": [where, *item["loc"]],
+                "msg": item["msg"],
+                "input": None if item["type"] == "missing" else echo,
+                **({"url": item["url"]} if "url" in item else {}),
+            }
+        )
+    return ApiError(422, details)

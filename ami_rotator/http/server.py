@@ -1,0 +1,106 @@
+"""The HTTP server: routes, the headers of every answer, and what becomes of errors."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import aiohttp_jinja2
+import jinja2
+import structlog
+from aiohttp import web
+
+from ami_rotator.http import caller_ids, dashboard, health, live, next_cid, openapi
+from ami_rotator.http.auth import SESSIONS, Sessions
+from ami_rotator.http.deps import DEPS, Deps
+from ami_rotator.http.replies import ApiError, error_reply, json_reply
+
+BODY_MAX = 16 * 1024
+
+_log = structlog.get_logger(__name__)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(deps: Deps) -> web.Application:
+    """Build the application. It starts nothing; whoever watches the dashboard starts the broadcaster."""
+    app = web.Application(middlewares=[_errors], client_max_size=BODY_MAX)
+    app[DEPS] = deps
+    app[SESSIONS] = Sessions(deps.session_key, deps.clock)
+    aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(deps.web_dir / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        filters={"thousands": "{:,}".format},
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    app[live.BROADCASTER] = live.Broadcaster(partial(dashboard.live_part, app))
+    app.on_response_prepare.append(_headers)
+    app.on_shutdown.append(_end_streams)
+    add_get = partial(app.router.add_get, allow_head=False)
+    add_get("/", dashboard.root)
+    add_get("/next-cid", next_cid.next_cid)
+    add_get("/health", health.health)
+    add_get("/livez", health.livez)
+    add_get("/api/stats", health.stats)
+    add_get("/openapi.json", openapi.describe)
+    add_get("/dashboard", dashboard.now)
+    add_get("/dashboard/live", live.live)
+    add_get("/sign-in", dashboard.sign_in_form)
+    app.router.add_post("/sign-in", dashboard.sign_in)
+    app.router.add_post("/sign-out", dashboard.sign_out)
+    app.router.add_post("/add-number", caller_ids.add_number)
+    app.router.add_static("/static", deps.web_dir / "static")
+    return app
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Turn every error into the JSON that the contract has; in plain format into a body that a dialplan can take."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        reply = error_reply(error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        reply = error_reply(ApiError(error.status, error.reason, allow))
+    except Exception:
+        request_id = secrets.token_hex(8)
+        _log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
+        reply = json_reply({"detail": "Internal server error", "request_id": request_id}, 500)
+    if next_cid.wants_plain(request):
+        return _nothing(reply)
+    return reply
+
+
+def _nothing(reply: web.Response) -> web.Response:
+    """Return the empty body that means "keep your own number": CURL() takes a body whatever the status says."""
+    is_refused = reply.status in (401, 403, 405)
+    kept = {name: reply.headers[name] for name in ("Allow", "Retry-After", "X-Rotator-Reason") if name in reply.headers}
+    return web.Response(status=reply.status if is_refused else 200, headers=kept, content_type="text/plain")
+
+
+async def _headers(request: web.Request, response: web.StreamResponse) -> None:
+    headers = response.headers
+    headers["Server"] = "ami_rotator"
+    headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith("/static/"):
+        headers["Cache-Control"] = "no-cache"  # with ETag and Last-Modified: asked for, but sent only when changed
+        return
+    headers.setdefault("Cache-Control", "no-store")
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["X-Frame-Options"] = "DENY"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    nonce = request.get(dashboard.NONCE)
+    page = f"; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+    headers["Content-Security-Policy"] = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'" + (
+        page if nonce else ""
+    )
+
+
+async def _end_streams(app: web.Application) -> None:
+    await app[live.BROADCASTER].close()
