@@ -16,7 +16,7 @@ from ami_rotator.http.deps import DEPS
 from ami_rotator.http.figures import View, view
 from ami_rotator.http.replies import ApiError
 
-NONCE = "csp_nonce"
+NONCE = web.RequestKey("NONCE", str)
 _DATA_BUDGET_S = 10.0
 
 _log = structlog.get_logger(__name__)
