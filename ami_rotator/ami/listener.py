@@ -12,11 +12,12 @@ import structlog
 
 from ami_rotator.ami.events import Event
 from ami_rotator.ami.facts import Anomaly, CallEnded, CallSeen, DialerStopped, Fact, TrunkBegan
+from ami_rotator.ami.resync import calls_up
 from ami_rotator.ami.tracker import Tracker
 from ami_rotator.clock import Clock
 from ami_rotator.domain.numbers import Presentation, parse_number, present
-from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, ReservationId
-from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, Dialer, End, ReservationId
+from ami_rotator.errors import DialerUnavailableError, PoolUnavailableError, RotatorError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.redis_pool import RedisPool
@@ -25,6 +26,8 @@ from ami_rotator.settings import Mode
 HOOK_VARIABLE = "ROTATOR_CID"
 _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
+# An assignment without a trunk leg may be of a call that VICIdial has queued and not yet sent.
+_UNDIALLED_MOST_MS = 120_000
 _T = TypeVar("_T")
 
 
@@ -37,6 +40,10 @@ class Channels(Protocol):
 
     def set_caller_id_number(self, channel: str, number: str) -> None:
         """Write `CALLERID(num)`; the answer is not waited for."""
+        ...
+
+    async def channels(self) -> list[Event]:
+        """Return every channel, one CoreShowChannel event each; raises RotatorError."""
         ...
 
 
@@ -86,12 +93,48 @@ class Listener:
         self._metrics = metrics
         self._clock = clock
         self._calls: dict[str, _Call] = {}
+        self._resync: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("listener").bind(dialer=dialer)
 
     def on_event(self, event: Event) -> None:
         """Take one event. Synchronous: the tracker's state is true when it returns."""
         for fact in self._tracker.apply(event):
             self.on_fact(fact)
+
+    def on_up(self) -> None:
+        """Compare with what the dialer has up, now that it is connected (again)."""
+        self._tracker.doubt()
+        if self._resync is not None:
+            self._resync.cancel()
+        self._resync = asyncio.create_task(self._compare(), name=f"resync {self._dialer}")
+
+    def on_down(self, reason: str) -> None:
+        """Note that the connection is gone. Calls are kept: the next `on_up` tells which ended meanwhile."""
+        self._log.warning("connection lost", reason=reason)
+
+    async def resync(self) -> str:
+        """Compare what is reserved with what the dialer has up, and set it right; return the differences, for people.
+
+        Raises:
+            RotatorError: the dialer or Redis did not answer; nothing was changed by guess.
+        """
+        asked_at_ms = self._clock.wall_ms()
+        rows = await self._channels.channels()
+        facts = self._tracker.resync(rows)
+        for fact in facts:
+            self.on_fact(fact)
+        adopted = sum(isinstance(fact, TrunkBegan) for fact in facts)
+        ended = sum(isinstance(fact, CallEnded) for fact in facts)
+        up = calls_up(rows)
+        for call in await self._pool.live_calls(Dialer(self._dialer)):
+            names = (call.key, CallKey(call.key.dialer, uniqueid=call.trunk_uniqueid))
+            is_due = call.trunk_uniqueid or asked_at_ms - call.assigned_at_ms > _UNDIALLED_MOST_MS
+            if call.assigned_at_ms < asked_at_ms and is_due and not any(up.has(name) for name in names):
+                end = End("unknown", dialled=bool(call.trunk_uniqueid))
+                ended += await self._pool.release(call.key, end, call.reservation) is not None
+        self._metrics.resync.labels(self._dialer, "adopted").inc(adopted)
+        self._metrics.resync.labels(self._dialer, "ended").inc(ended)
+        return f"{self._dialer}: {ended} calls had ended, {adopted} adopted" if adopted or ended else ""
 
     def on_fact(self, fact: Fact) -> None:
         """Take one fact, from the tracker or from a resync."""
@@ -126,12 +169,30 @@ class Listener:
 
     async def drain(self, within_s: float) -> None:
         """Finish what is under way, for so many seconds at the most."""
+        if self._resync is not None:
+            self._resync.cancel()
+            await asyncio.gather(self._resync, return_exceptions=True)
         workers = [call.worker for call in self._calls.values() if call.worker]
         if workers:
             _, late = await asyncio.wait(workers, timeout=within_s)
             for worker in late:
                 worker.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def _compare(self) -> None:
+        wait_s = _RETRY_FIRST_S
+        while True:
+            try:
+                done = await self.resync()
+            except DialerUnavailableError:
+                return  # gone again; the next connection compares
+            except RotatorError as error:
+                self._log.warning("the dialer's calls could not be compared", error=str(error))
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, _RETRY_MOST_S)
+            else:
+                self._log.info("connected", differences=done or "none")
+                return
 
     async def _work(self, name: str, call: _Call) -> None:
         try:

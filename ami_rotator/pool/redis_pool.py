@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.caller_id import CallerId
+from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.ladder import Step
 from ami_rotator.domain.types import (
     E164,
@@ -20,6 +22,7 @@ from ami_rotator.domain.types import (
     CallKey,
     CallRequest,
     Campaign,
+    Dialer,
     End,
     Group,
     Miss,
@@ -63,6 +66,16 @@ class Confirmed:
     status: str
     reservation: ReservationId | None = None
     caller_id: E164 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCall:
+    """A call that holds a reservation. `trunk_uniqueid` is empty until a trunk leg was seen; `assigned_at_ms` wall time."""
+
+    reservation: ReservationId
+    key: CallKey
+    trunk_uniqueid: str
+    assigned_at_ms: int
 
 
 DEMAND_INTERVAL_MS = 5_000
@@ -218,6 +231,36 @@ class RedisPool:
             new += int(await self._run("put", generation, *self._zone_args(), *words))
         return new
 
+    async def remove(self, numbers: Sequence[E164]) -> int:
+        """Take caller-IDs out; return how many went at once. A live call keeps its own to the end."""
+        return int(await self._run("remove", *numbers)) if numbers else 0
+
+    async def save_policies(self, policies: Mapping[Campaign, CampaignPolicy]) -> None:
+        """Keep the campaigns' policies beside the caller-IDs, for a start while PostgreSQL is away."""
+        kept: dict[Any, Any] = {
+            name: orjson.dumps({"groups": policy.groups, "rungs": policy.rungs}) for name, policy in policies.items()
+        }
+
+        async def write() -> None:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.delete(f"policies:{self.tag}")
+                if kept:
+                    pipe.hset(f"policies:{self.tag}", mapping=kept)
+                await pipe.execute()
+
+        await self._guard(write)
+
+    async def policies(self) -> dict[Campaign, CampaignPolicy]:
+        """Return the policies that were kept last."""
+        kept = await self._guard(lambda: self._redis.hgetall(f"policies:{self.tag}"))
+        found = {}
+        for name, text in kept.items():
+            policy = orjson.loads(text)
+            found[Campaign(name)] = CampaignPolicy(
+                Campaign(name), tuple(Group(g) for g in policy["groups"]), tuple(Rung(r) for r in policy["rungs"])
+            )
+        return found
+
     async def prune(self, generation: int) -> int:
         """Remove the caller-IDs that no `put` named since a generation; return how many. Live calls keep theirs."""
         gone = 0
@@ -262,9 +305,21 @@ class RedisPool:
         )
         return PoolSnapshot(states, live, warm, outbox)
 
-    async def live_reservations(self) -> list[ReservationId]:
-        """Return the ids of all live reservations."""
-        return list(await self._guard(lambda: self._redis.zrange(f"expiries:{self.tag}", 0, -1)))
+    async def live_calls(self, dialer: Dialer) -> list[LiveCall]:
+        """Return the calls of a dialer that have a live reservation."""
+        ids = await self._guard(lambda: self._redis.zrange(f"expiries:{self.tag}", 0, -1))
+
+        async def read() -> list[Any]:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for identity in ids:
+                    pipe.hmget(f"reservation:{self.tag}:{identity}", "dialer", "code", "uniqueid", "tk", "at")
+                return list(await pipe.execute())
+
+        return [
+            LiveCall(ReservationId(identity), CallKey(dialer, code, uniqueid), trunk or "", int(at))
+            for identity, (of, code, uniqueid, trunk, at) in zip(ids, await self._guard(read), strict=True)
+            if of == dialer
+        ]
 
     async def reservation(self, reservation: ReservationId) -> dict[str, str]:
         """Return a reservation's fields as the scripts keep them; empty where there is none."""

@@ -1,0 +1,113 @@
+"""One look at everything, for /health and the dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ami_rotator.ami.dialer import AmiDialer
+from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError
+from ami_rotator.http.deps import DashboardData, DialerHealth, DialerState, Health, LastCall, Minute, WarmDepth
+from ami_rotator.ledger import reports
+from ami_rotator.ledger.database import Database
+from ami_rotator.pool.redis_pool import PoolSnapshot, RedisPool
+from ami_rotator.settings import DialerSettings
+
+_LOOK_S = 1.0
+_LAST_CALLS = 30
+
+
+class Status:
+    """Asks the stores and the dialers how they are. What does not answer within a second is away."""
+
+    def __init__(
+        self,
+        pool: RedisPool,
+        database: Database,
+        dialers: Sequence[tuple[DialerSettings, AmiDialer]],
+        simulator_name: str | None,
+    ) -> None:
+        self._pool = pool
+        self._database = database
+        self._dialers = dialers
+        self._simulator_name = simulator_name
+
+    async def health(self) -> Health:
+        """Return what works now."""
+        redis_ok, postgresql_ok = await asyncio.gather(self._redis_ok(), self._postgresql_ok())
+        dialers = tuple(self._dialer(settings, dialer) for settings, dialer in self._dialers)
+        simulator = next((item.state for item in dialers if item.name == self._simulator_name), None)
+        return Health(redis_ok, postgresql_ok, dialers, simulator)
+
+    async def dashboard(self) -> DashboardData:
+        """Return what the dashboard shows; empty parts where a store is away."""
+        health = await self.health()
+        pool: PoolSnapshot | None = None
+        if health.redis_ok:
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    pool = await self._pool.snapshot()
+            except (PoolUnavailableError, TimeoutError):
+                pool = None
+        minutes: tuple[Minute, ...] = ()
+        calls: tuple[LastCall, ...] = ()
+        misses: dict[str, int] = {}
+        if health.postgresql_ok:
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    minutes = tuple(
+                        Minute(item.minute_ms, item.assigned, item.missed)
+                        for item in await reports.calls_per_minute(self._database)
+                    )
+                    calls = tuple(_last_call(item) for item in await reports.recent(self._database, _LAST_CALLS))
+                    misses = await reports.misses_by_reason(self._database)
+            except (LedgerUnavailableError, TimeoutError):
+                minutes, calls, misses = (), (), {}
+        return DashboardData(
+            health=health,
+            states=pool.states if pool else {},
+            live=pool.live if pool else 0,
+            outbox=pool.outbox if pool else 0,
+            warm=tuple(WarmDepth(w.campaign, w.area, w.depth, w.calls_per_minute) for w in pool.warm) if pool else (),
+            minutes=minutes,
+            last_calls=calls,
+            misses=misses,
+        )
+
+    async def _redis_ok(self) -> bool:
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                await self._pool.ping()
+        except (PoolUnavailableError, TimeoutError):
+            return False
+        return True
+
+    async def _postgresql_ok(self) -> bool:
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                await self._database.ping()
+        except (LedgerUnavailableError, TimeoutError):
+            return False
+        return True
+
+    @staticmethod
+    def _dialer(settings: DialerSettings, dialer: AmiDialer) -> DialerHealth:
+        state = dialer.state
+        shown: DialerState = "down" if state.status == "refused" else state.status
+        detail = "; ".join((state.detail, *state.missing_permissions) if state.detail else state.missing_permissions)
+        return DialerHealth(state.name, shown, settings.mode, detail)
+
+
+def _last_call(call: reports.RecentCall) -> LastCall:
+    return LastCall(
+        at_ms=call.assigned_at_ms,
+        campaign=call.campaign,
+        dialer=call.dialer,
+        destination=call.destination,
+        caller_id=call.caller_id,
+        presented=call.presented,
+        rung=call.rung,
+        source=call.source,
+        outcome=call.outcome,
+        is_match=call.presented_matches,
+    )
