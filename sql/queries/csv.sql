@@ -24,7 +24,7 @@ ANALYZE staged;
 -- add_staged_groups --
 -- Makes the groups that are not there yet.
 INSERT INTO groups (name)
-SELECT DISTINCT group_name FROM staged WHERE group_name IS NOT NULL ORDER BY group_name
+SELECT DISTINCT COALESCE(group_name, 'default') FROM staged ORDER BY 1
 ON CONFLICT (name) DO NOTHING
 RETURNING name;
 

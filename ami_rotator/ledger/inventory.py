@@ -1,0 +1,193 @@
+"""The inventory in PostgreSQL: caller-IDs, groups and campaigns, and what changed since one last looked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import NewType
+
+import asyncpg
+
+from ami_rotator.domain.caller_id import CallerId
+from ami_rotator.domain.campaign import DEFAULT_GROUP, CampaignPolicy
+from ami_rotator.domain.types import E164, Area, Campaign, Group, Rung
+from ami_rotator.errors import RotatorError
+from ami_rotator.ledger.database import Connection, Database
+
+ChangeToken = NewType("ChangeToken", str)
+"""A point in the database's history of changes; only meaningful to this database."""
+
+
+class DuplicateCallerIdError(RotatorError):
+    """The caller-ID is in the inventory already."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDefaults:
+    """What holds where neither a caller-ID nor its group says anything."""
+
+    hourly_limit: int
+    daily_limit: int
+    cooldown_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """A group. None means the default; a limit of 0 means never."""
+
+    name: Group
+    max_concurrent: int = 1
+    cooldown_s: int | None = None
+    hourly_limit: int | None = None
+    daily_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed, and the token to ask with next time. A change may be reported twice, it is never missed."""
+
+    caller_ids: tuple[CallerId, ...]
+    removed: tuple[E164, ...]
+    has_campaigns: bool
+    token: ChangeToken
+
+
+class Inventory:
+    """Reads and writes the inventory. Every method raises LedgerUnavailableError while PostgreSQL is away."""
+
+    def __init__(self, database: Database, defaults: LimitDefaults) -> None:
+        self._database = database
+        self._defaults = defaults
+
+    async def token(self) -> ChangeToken:
+        """Return the token of now. Take it before `load_all`, then ask `changed_since`: nothing falls in between."""
+        await self._database.run("restamp_after_restore")
+        return ChangeToken(await self._database.value("change_token"))
+
+    async def load_all(self, batch: int = 2000) -> AsyncIterator[list[CallerId]]:
+        """Give all caller-IDs in batches, in order of their number. No transaction is held open between them."""
+        defaults = self._defaults
+        last = ""
+        while True:
+            rows = await self._database.rows(
+                "caller_ids_after", last, batch, defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
+            )
+            if rows:
+                yield [_caller_id(row) for row in rows]
+            if len(rows) < batch:
+                return
+            last = rows[-1]["caller_id"]
+
+    async def changed_since(self, token: ChangeToken) -> Changes:
+        """Return what was committed since `token` was taken, by whomever: this daemon, another one, or psql.
+
+        A transaction gets its number when it first writes but is seen when it commits, so "the newest number seen" would
+        miss one that took its time. The token is the oldest transaction that still ran, taken before the rows are read.
+        """
+        defaults = self._defaults
+        async with self._database.transaction(read_only=True) as connection:
+            query = self._database.query
+            following = ChangeToken(await connection.fetchval(query("change_token")))
+            rows = await connection.fetch(
+                query("caller_ids_changed_since"),
+                token,
+                defaults.hourly_limit,
+                defaults.daily_limit,
+                defaults.cooldown_s,
+            )
+            removed = await connection.fetch(query("caller_ids_removed_since"), token)
+            has_campaigns = await connection.fetchval(query("campaigns_changed_since"), token)
+        return Changes(
+            tuple(_caller_id(row) for row in rows),
+            tuple(E164(row["name"]) for row in removed),
+            bool(has_campaigns),
+            following,
+        )
+
+    async def add(
+        self,
+        number: E164,
+        *,
+        area: Area,
+        carrier: str = "",
+        group: Group = DEFAULT_GROUP,
+        daily_limit: int | None = None,
+        hourly_limit: int | None = None,
+        meta_json: str = "",
+    ) -> None:
+        """Add a caller-ID, and its group if there is none of that name. None: the default; 0: never.
+
+        Raises:
+            DuplicateCallerIdError: the number is there already; it is left as it is.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(self._database.query("add_group"), group)
+            added = await connection.fetchval(
+                self._database.query("add_caller_id"),
+                number,
+                carrier,
+                area,
+                group,
+                daily_limit,
+                hourly_limit,
+                meta_json or "{}",
+            )
+            if added is None:
+                raise DuplicateCallerIdError(f"Caller-ID {number} is in the inventory already. Import it to change it.")
+
+    async def campaigns(self) -> dict[Campaign, CampaignPolicy]:
+        """Return the policy of every campaign that has one of its own."""
+        return {
+            Campaign(row["name"]): CampaignPolicy(
+                Campaign(row["name"]),
+                tuple(Group(name) for name in row["groups"]),
+                tuple(Rung(rung) for rung in row["rungs"]),
+            )
+            for row in await self._database.rows("all_campaigns")
+        }
+
+    async def save_campaign(self, policy: CampaignPolicy) -> None:
+        """Add or change a campaign; groups that do not exist yet are made."""
+        query = self._database.query
+        async with self._database.transaction() as connection:
+            await connection.execute(query("save_campaign"), policy.name, [rung.value for rung in policy.rungs])
+            await _add_groups(connection, query("add_group"), policy.groups)
+            await connection.execute(query("drop_campaign_groups"), policy.name)
+            await connection.execute(query("add_campaign_groups"), policy.name, list(policy.groups))
+
+    async def groups(self) -> dict[Group, GroupSettings]:
+        """Return every group."""
+        return {
+            Group(row["name"]): GroupSettings(
+                Group(row["name"]), row["max_concurrent"], row["cooldown_s"], row["hourly_limit"], row["daily_limit"]
+            )
+            for row in await self._database.rows("all_groups")
+        }
+
+    async def save_group(self, group: GroupSettings) -> None:
+        """Add or change a group."""
+        await self._database.run(
+            "save_group", group.name, group.max_concurrent, group.cooldown_s, group.hourly_limit, group.daily_limit
+        )
+
+
+async def _add_groups(connection: Connection, statement: str, groups: tuple[Group, ...]) -> None:
+    # In one order everywhere, so that two who add the same groups never wait for each other in a circle.
+    for group in sorted(groups):
+        await connection.execute(statement, group)
+
+
+def _caller_id(row: asyncpg.Record) -> CallerId:
+    return CallerId(
+        number=E164(row["caller_id"]),
+        area=Area(row["area"]),
+        group=Group(row["group_name"]),
+        hourly_limit=row["hourly_limit"],
+        daily_limit=row["daily_limit"],
+        cooldown_s=row["cooldown_s"],
+        max_concurrent=row["max_concurrent"],
+        switch=row["switch"],
+        resting_until_ms=row["resting_until_ms"],
+        carrier=row["carrier"],
+        meta_json=row["meta_json"],
+    )

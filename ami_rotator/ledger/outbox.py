@@ -1,0 +1,253 @@
+"""Take what happened from the outbox stream and store it in PostgreSQL: each entry exactly once, whatever fails.
+
+An entry leaves the stream after the transaction that stored it was committed; one that was stored but not taken off is
+stored again, and that changes nothing. Several daemons share the work as consumers of one group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+from redis.client import NEVER_DECODE
+from redis.exceptions import RedisError, ResponseError
+
+from ami_rotator.errors import LedgerUnavailableError
+from ami_rotator.ledger.database import Database
+from ami_rotator.ledger.outbox_events import (
+    AssignedEvent,
+    EndedEvent,
+    MissedEvent,
+    OutboxEvent,
+    PresentedEvent,
+    parse_event,
+)
+
+log = structlog.get_logger(__name__)
+
+GROUP = "ledger"
+_BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.1, 5.0
+_FORGET_CONSUMER_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the stream, its fields as bytes: what dialers send need not be text."""
+
+    id: str
+    fields: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An entry that cannot be stored as a call."""
+
+    entry_id: str
+    fields: Mapping[str, str]
+    reason: str
+
+
+Parsed: TypeAlias = tuple[Entry, OutboxEvent]
+
+
+class LedgerOutbox:
+    """A consumer of the outbox of one inventory. `consumer` names this process; no two may have the same name.
+
+    `claim_after_ms`: after this time without an answer, what another consumer was given is taken over.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        database: Database,
+        inventory: str,
+        consumer: str,
+        *,
+        batch: int = 500,
+        block_ms: int = 1000,
+        claim_after_ms: int = 30_000,
+    ) -> None:
+        self._redis = redis
+        self._database = database
+        self._stream = f"outbox:{{{inventory}}}"
+        self._consumer = consumer
+        self._batch = batch
+        self._block_ms = _within_timeout(redis, block_ms)
+        self._claim_after_ms = claim_after_ms
+        self._claimed_at_s = float("-inf")
+        self._owes_own = True
+        self.stored = 0
+        self.set_aside = 0
+
+    async def run(self) -> None:
+        """Store until cancelled. Away Redis or PostgreSQL are waited for, with backoff and jitter."""
+        failures = 0
+        while True:
+            try:
+                await self._work(self._block_ms)
+                failures = 0
+            except (LedgerUnavailableError, RedisError, OSError, asyncpg.PostgresError) as error:
+                # What was read and not stored is still ours in the stream.
+                self._owes_own = True
+                failures += 1
+                delay_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+                log.warning("outbox waits", error=str(error), failures=failures, again_in_s=round(delay_s, 2))
+                await asyncio.sleep(delay_s)
+
+    async def drain(self, timeout_s: float = 5.0) -> bool:
+        """Store what is in the stream, for a stop in order; tell whether all of it was. Not while `run` runs."""
+        deadline = time.monotonic() + timeout_s
+        self._owes_own = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                while time.monotonic() < deadline:
+                    if not await self._work(block_ms=1) and not self._owes_own:
+                        return True
+        except (LedgerUnavailableError, RedisError, OSError, asyncpg.PostgresError) as error:
+            log.warning("outbox not drained; the rest is stored at the next start", error=str(error) or "too slow")
+        return False
+
+    async def _work(self, block_ms: int) -> int:
+        """Handle one batch: what dead consumers left, what is owed from before, or what is new. Return its size."""
+        if time.monotonic() - self._claimed_at_s > self._claim_after_ms / 1000:
+            if entries := await self._claim():
+                return await self._handle(entries)
+            await self._forget_dead_consumers()
+            self._claimed_at_s = time.monotonic()
+        if self._owes_own:
+            if entries := await self._read("0", None):
+                return await self._handle(entries)
+            self._owes_own = False
+        return await self._handle(await self._read(">", block_ms))
+
+    async def _handle(self, entries: Sequence[Entry]) -> int:
+        if not entries:
+            return 0
+        parsed: list[Parsed] = []
+        dead: list[DeadLetter] = []
+        for entry in entries:
+            if not entry.fields:
+                continue  # taken off the stream by somebody; only the group still remembers it
+            fields = _text(entry.fields)
+            try:
+                parsed.append((entry, parse_event(fields)))
+            except ValueError as error:
+                dead.append(DeadLetter(entry.id, fields, str(error)))
+        await self._set_aside(dead)
+        await self._store(parsed)
+        ids = [entry.id for entry in entries]
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.xack(self._stream, GROUP, *ids)
+            pipeline.xdel(self._stream, *ids)
+            await pipeline.execute()
+        return len(entries)
+
+    async def _store(self, parsed: Sequence[Parsed]) -> None:
+        """Store in one transaction; where PostgreSQL refuses a value, halve until it is alone, and set it aside."""
+        if not parsed:
+            return
+        try:
+            async with self._database.transaction() as connection:
+                for name, kinds in (
+                    ("store_assigned", (AssignedEvent, MissedEvent)),
+                    ("store_presented", (PresentedEvent,)),
+                    ("store_ended", (EndedEvent,)),
+                ):
+                    rows = [event.model_dump(mode="json") for _, event in parsed if isinstance(event, kinds)]
+                    if rows:
+                        await connection.execute(self._database.query(name), rows)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            if len(parsed) == 1:
+                entry = parsed[0][0]
+                await self._set_aside([DeadLetter(entry.id, _text(entry.fields), str(error))])
+                return
+            middle = len(parsed) // 2
+            await self._store(parsed[:middle])
+            await self._store(parsed[middle:])
+        else:
+            self.stored += len(parsed)
+
+    async def _set_aside(self, dead: Sequence[DeadLetter]) -> None:
+        if not dead:
+            return
+        rows = [{"entry_id": one.entry_id, "fields": one.fields, "reason": one.reason} for one in dead]
+        await self._database.run("store_dead_letters", self._stream, rows)
+        self.set_aside += len(dead)
+        for one in dead:
+            log.error("outbox entry set aside in dead_letters", entry=one.entry_id, reason=one.reason)
+
+    async def _read(self, after: str, block_ms: int | None) -> list[Entry]:
+        blocking = () if block_ms is None else ("BLOCK", block_ms)
+        reply = await self._in_group(
+            "XREADGROUP",
+            "GROUP",
+            GROUP,
+            self._consumer,
+            "COUNT",
+            self._batch,
+            *blocking,
+            "STREAMS",
+            self._stream,
+            after,
+        )
+        streams = list(reply.values()) if isinstance(reply, dict) else [stream for _, stream in reply or ()]
+        return [entry for stream in streams for entry in _entries(stream)]
+
+    async def _claim(self) -> list[Entry]:
+        """Take over what was given to a consumer, this one included, that never said it was stored."""
+        reply = await self._in_group(
+            "XAUTOCLAIM", self._stream, GROUP, self._consumer, self._claim_after_ms, "0-0", "COUNT", self._batch
+        )
+        return _entries(reply[1])
+
+    async def _in_group(self, *command: str | int) -> Any:
+        """Run a command of the consumer group, made if it is not there: Redis may have been emptied."""
+        try:
+            return await self._raw(*command)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+        try:
+            await self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        return await self._raw(*command)
+
+    async def _raw(self, *command: str | int) -> Any:
+        return await self._redis.execute_command(*command, **{NEVER_DECODE: True})  # type: ignore[no-untyped-call]
+
+    async def _forget_dead_consumers(self) -> None:
+        """Remove consumers that nobody has heard of for long and that owe nothing; each restart leaves one."""
+        for consumer in await self._redis.xinfo_consumers(self._stream, GROUP):
+            name = consumer["name"]
+            name = name.decode() if isinstance(name, bytes) else name
+            if name != self._consumer and consumer["pending"] == 0 and consumer["idle"] > _FORGET_CONSUMER_MS:
+                await self._redis.xgroup_delconsumer(self._stream, GROUP, name)
+
+
+def _entries(stream: Any) -> list[Entry]:
+    """Read a reply's entries; redis-py wraps them once more with some protocol settings."""
+    if stream and isinstance(stream[0], list):
+        stream = [entry for part in stream for entry in part]
+    return [Entry(key.decode(), fields or {}) for key, fields in stream or () if key is not None]
+
+
+def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {
+        key.decode(errors="replace").replace("\x00", ""): value.decode(errors="replace").replace("\x00", "")
+        for key, value in fields.items()
+    }
+
+
+def _within_timeout(redis: Redis, block_ms: int) -> int:
+    """Return a time to block that the client's own socket timeout does not cut off."""
+    timeout_s = redis.connection_pool.connection_kwargs.get("socket_timeout")
+    return block_ms if timeout_s is None else max(1, min(block_ms, int(timeout_s * 500)))
