@@ -14,13 +14,12 @@ from ami_rotator.ami import actions
 from ami_rotator.ami.delivery import Delivery
 from ami_rotator.ami.dialer_state import DialerState, Status
 from ami_rotator.ami.events import Event
+from ami_rotator.ami.protocol import rows_of
 from ami_rotator.ami.session import LoginRefusedError, Session
 from ami_rotator.clock import Clock
 from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.settings import DialerSettings
 
-_BACKOFF_FIRST_S = 0.5
-_BACKOFF_MOST_S = 30.0
 _STEADY_S = 10.0
 _LOGOFF_S = 1.0
 
@@ -43,6 +42,8 @@ class AmiDialer:
         on_up: Callable[[], None],
         on_down: Callable[[str], None],
         refused_retry_s: float = 60.0,
+        backoff_first_s: float = 0.5,
+        backoff_most_s: float = 30.0,
         queue_size: int = 50_000,
     ) -> None:
         self._settings = settings
@@ -52,10 +53,13 @@ class AmiDialer:
         self._on_up = on_up
         self._on_down = on_down
         self._refused_retry_s = refused_retry_s
+        self._backoff_first_s = backoff_first_s
+        self._backoff_most_s = backoff_most_s
         self._tls = ssl.create_default_context() if settings.tls else None
         self._delivery = Delivery(on_event, queue_size, settings.name)
         self._session: Session | None = None
         self._closing = asyncio.Event()
+        self._up_at: float | None = None
         self._log = structlog.get_logger("dialer").bind(dialer=settings.name)
         self._status: Status = "down"
         self._detail = "not started"
@@ -96,13 +100,15 @@ class AmiDialer:
         failures = 0
         try:
             while not self._closing.is_set():
-                began = loop.time()
                 if self._status == "down":
-                    self._become("connecting", self._detail)
+                    # Why it was lost stays to be seen until it is up again.
+                    self._become("connecting", self._detail if self._reconnects else "")
+                self._up_at = None
                 status, detail = await self._connect_and_stay()
                 self._become(status, detail)
-                failures = 0 if loop.time() - began > _STEADY_S else failures + 1
-                await self._pause(self._refused_retry_s if status == "refused" else _backoff_s(failures))
+                was_steady = self._up_at is not None and loop.time() - self._up_at > _STEADY_S
+                failures = 0 if was_steady else failures + 1
+                await self._pause(self._refused_retry_s if status == "refused" else self._backoff_s(failures))
                 self._reconnects += 1
         finally:
             self._become("down", "closed")
@@ -146,12 +152,12 @@ class AmiDialer:
     async def db_keys(self, family: str) -> list[str]:
         """Return the keys of a family of AstDB. Raises as `db_put`; DialerActionError where Asterisk has no DBGetTree."""
         answer = await self._ask(actions.db_tree(family))
-        return [row["Key"].removeprefix(f"/{family}/") for row in _rows(answer, "DBGetTreeResponse")]
+        return [row["Key"].removeprefix(f"/{family}/") for row in rows_of(answer, "DBGetTreeResponse")]
 
     async def channels(self) -> list[Event]:
         """Return every channel, one CoreShowChannel event each. Raises as `db_put`; a list that is not whole is refused."""
         answer = await self._ask(actions.action("CoreShowChannels"))
-        rows = _rows(answer, "CoreShowChannel")
+        rows = rows_of(answer, "CoreShowChannel")
         said = answer[-1].get("ListItems", "") if isinstance(answer, list) else ""
         if said != str(len(rows)):
             raise DialerActionError(
@@ -174,6 +180,7 @@ class AmiDialer:
             if self._closing.is_set():
                 return "down", reason
             self._session = session
+            self._up_at = asyncio.get_running_loop().time()
             self._become("up", "")
             self._delivery.put(self._on_up)
             inspection = asyncio.create_task(self._inspect(session), name=f"inspect {self._settings.name}")
@@ -207,6 +214,10 @@ class AmiDialer:
         self._version, self._missing = session.version, session.missing_permissions
         self._oversized += session.protocol.splitter.oversized
         self._delivery.put(lambda: self._on_down(reason))
+
+    def _backoff_s(self, failures: int) -> float:
+        # Full jitter: many daemons do not come back to a restarted Asterisk all at once.
+        return random.uniform(0, min(self._backoff_most_s, self._backoff_first_s * 2 ** (min(failures, 10) - 1)))
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -281,23 +292,6 @@ class AmiDialer:
         return f"{where}: {error}"
 
 
-def _backoff_s(failures: int) -> float:
-    # Full jitter: many daemons do not come back to a restarted Asterisk all at once.
-    return random.uniform(0, min(_BACKOFF_MOST_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)))
-
-
 def _is_missing(error: DialerActionError) -> bool:
     # Asterisk 16 and 22, main/db.c: DBDel of a key that is not there, DBDelTree of a family that is not there.
     return str(error).endswith(("Database entry could not be deleted", "Database entry not found"))
-
-
-def _rows(answer: Any, name: str) -> list[Event]:
-    messages = answer if isinstance(answer, list) else []
-    rows = []
-    for message in messages:
-        if message.event == name:
-            # panoramisk makes a list of a header that comes several times.
-            first = {key: value[0] if isinstance(value, list) else value for key, value in message.items()}
-            repeated = {key: tuple(value) for key, value in message.items() if isinstance(value, list)}
-            rows.append(Event(name, first, repeated))
-    return rows

@@ -36,7 +36,6 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self.lost: asyncio.Future[str] = loop.create_future()
         self.received_at = loop.time()
         self.splitter = Splitter()
-        self.broken_responses = 0
         self.encoding = "utf-8"
         self.responses: dict[str, Action] = {}
         self.closed = True
@@ -124,13 +123,26 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
 
     def _read_response(self, block: bytes) -> None:
         message = Message.from_line(block.decode("utf-8", "replace").replace("\n", "\r\n"))
-        if message is None or message.id not in self.responses:
+        if message is None:
             return
         try:
-            self.handle_message(message)
+            if message.id in self.responses:
+                self.handle_message(message)
         except (AttributeError, TypeError, KeyError):
-            # panoramisk expects every header once; a response that has one twice ends in its action's timeout.
-            self.broken_responses += 1
+            # panoramisk makes a list of a header that comes twice, and does not expect it. The action ends in its timeout.
+            return
+
+
+def rows_of(answer: Any, name: str) -> list[Event]:
+    """Return the events of that name in the answer to an action that gives a list."""
+    rows = []
+    for message in answer if isinstance(answer, list) else []:
+        if message.event == name:
+            # panoramisk makes a list of a header that comes several times.
+            first = {key: value[0] if isinstance(value, list) else value for key, value in message.items()}
+            repeated = {key: tuple(value) for key, value in message.items() if isinstance(value, list)}
+            rows.append(Event(name, first, repeated))
+    return rows
 
 
 def _expire(future: asyncio.Future[Any], name: str, timeout_s: float) -> None:
