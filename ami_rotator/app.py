@@ -215,6 +215,7 @@ class App:
             session_key=key.get_secret_value() if key else secrets.token_urlsafe(32),
             web_dir=project_folder("web"),
             dialers=dialers,
+            metrics=self.metrics.text,
         )
 
     async def _give_back_warm(self, filler: Filler) -> None:

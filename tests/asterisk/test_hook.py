@@ -1,0 +1,180 @@
+"""The whole way on a real Asterisk: from VICIdial's originate to the number in the SIP From header, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from ami_rotator.dialplan import Hook, hook_lines
+from tests.asterisk.vicidial_lab import VicidialLab, vicidial_lab
+from tests.support.asterisk_lab import SECRET, DialerOptions, free_port
+from tests.support.call_log_agi import CallLogAgi, between_ms
+from tests.support.daemon_process import daemon, run_command
+from tests.support.sip_carrier import SipCarrier
+from tests.support.vicidial_dialer import PlacedCall, PlannedCall
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.timeout(1200)]
+
+OWN_NUMBER = "3125550000"
+CAMPAIGN = "TESTCAMP"
+AREAS = ["212", "312", "415", "646"]
+BUDGET_S = 0.25
+
+
+def _plan(count: int) -> list[PlannedCall]:
+    return [
+        PlannedCall(
+            "V" if position % 2 == 0 else "M",
+            f"{AREAS[position // 10 % 4]}555{position:02d}{position % 10:02d}"[:10],
+            campaign=CAMPAIGN,
+            timeout_s=3,
+        )
+        for position in range(count)
+    ]
+
+
+def _options(api_port: int, via: str = "curl") -> DialerOptions:
+    hook = Hook(
+        trunk="PJSIP/{number}@carrier", base_url=f"http://127.0.0.1:{api_port}", budget_s=BUDGET_S, dialer="lab"
+    )
+    return DialerOptions(carrier_entry=hook_lines(hook))
+
+
+def _settings(lab: VicidialLab, redis_url: str, dsn: str, api_port: int, mode: str = "hook") -> dict[str, str]:
+    dialer = {
+        "name": "lab",
+        "port": lab.asterisk.ami_port,
+        "username": "rotator",
+        "secret": SECRET,
+        "mode": mode,
+        "dial_prefixes": {"9": CAMPAIGN},
+    }
+    return {
+        "DIALERS": json.dumps([dialer]),
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": dsn,
+        "API_PORT": str(api_port),
+        "DEFAULT_COOLDOWN_SECONDS": "1",
+        "RATE_LIMIT_PER_AGENT": "0",
+        "ADMIN_TOKEN": "token-of-the-tests-0123456789",
+    }
+
+
+async def _import(folder: Path, settings: Mapping[str, str], per_area: int) -> None:
+    rows = [f"{area}556{line:04d}" for area in AREAS for line in range(per_area)]
+    file = folder / "caller_ids.csv"
+    file.write_text("caller_id\n" + "\n".join(rows) + "\n")
+    code, output = await run_command(folder, settings, "import", str(file))
+    assert code == 0, output
+
+
+def _delays_s(placed: list[PlacedCall], carrier: SipCarrier) -> list[float]:
+    """Return the time from Originate to INVITE of each call."""
+    originated = {call.code: call.originated_at_s or 0.0 for call in placed}
+    return [seen.invited_at_s - originated[seen.from_name or ""] for seen in carrier.calls]
+
+
+async def _ledger(dsn: str, count: int) -> list[asyncpg.Record]:
+    """Return the ledger once `count` calls have ended in it."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                rows = await connection.fetch("SELECT * FROM calls WHERE caller_id IS NOT NULL")
+                if sum(row["ended_at"] is not None for row in rows) >= count:
+                    return list(rows)
+                await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+
+
+async def test_every_call_carries_the_number_that_the_ledger_says(
+    asterisk_root: Path, redis_url: str, database_dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls, api_port = 300, free_port()
+    call_log = CallLogAgi(after_ms=between_ms(1, 4), manual_timeout_s=3)
+    carrier = SipCarrier(talk_s=0.8)
+    async with vicidial_lab(asterisk_root, carrier=carrier, call_log=call_log, options=_options(api_port)) as lab:
+        call_log.campaigns = lab.dialer.campaigns
+        settings = _settings(lab, redis_url, database_dsn, api_port)
+        await _import(tmp_path, settings, per_area=60)
+        async with daemon(tmp_path, settings) as running:
+            placed = await lab.dialer.run(_plan(calls), rate_per_s=15)
+            await lab.settle()
+            rows = await _ledger(database_dsn, calls)
+            status, metrics = await running.get("/metrics")
+
+    number_of = {row["code"]: row["caller_id"].removeprefix("+1") for row in rows}
+    on_the_wire = {seen.from_name: seen.from_number for seen in carrier.calls}
+    sources = Counter(row["source"] for row in rows)
+    asked = sum(
+        float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith("rotator_repeats_total")
+    )
+    with capsys.disabled():
+        print(f"\n  {calls} calls: assigned by {dict(sources)}; the dialplan still asked for {asked:.0f}")
+
+    assert {call.code for call in placed} == set(on_the_wire)
+    assert on_the_wire == number_of
+    assert carrier.live_duplicates() == 0
+    assert status == 200
+    assert sources["ami"] >= calls * 0.99
+    assert all(row["presented_matches"] for row in rows)
+    assert {row["outcome"] for row in rows} >= {"answered", "busy", "not_found", "declined"}
+    assert sum(row["talk_ms"] > 0 for row in rows) == sum(row["outcome"] == "answered" for row in rows)
+
+
+async def test_with_the_daemon_stopped_calls_keep_vicidials_number_and_wait_no_longer_than_the_budget(
+    asterisk_root: Path,
+) -> None:
+    calls = 30
+    carrier = SipCarrier(talk_s=0.5)
+    async with vicidial_lab(asterisk_root, carrier=carrier, options=_options(free_port())) as lab:
+        placed = await lab.dialer.run(_plan(calls), rate_per_s=15)
+        await lab.settle()
+    delays = _delays_s(placed, carrier)
+
+    assert Counter(seen.from_number for seen in carrier.calls) == {OWN_NUMBER: calls}
+    assert {call.code for call in placed} == {seen.from_name for seen in carrier.calls}
+    # The rest of the way, login and call_log, takes tens of milliseconds; half a second more is for a busy machine.
+    assert max(delays) < BUDGET_S + 0.5
+
+
+async def test_with_a_daemon_that_hangs_calls_keep_vicidials_number_after_the_budget(asterisk_root: Path) -> None:
+    async def never(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    server = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    carrier = SipCarrier(talk_s=0.5)
+    async with server, vicidial_lab(asterisk_root, carrier=carrier, options=_options(port)) as lab:
+        placed = await lab.dialer.run(_plan(10), rate_per_s=10)
+        await lab.settle()
+    delays = _delays_s(placed, carrier)
+
+    assert Counter(seen.from_number for seen in carrier.calls) == {OWN_NUMBER: 10}
+    assert min(delays) >= BUDGET_S
+    assert max(delays) < BUDGET_S + 0.5
+
+
+async def test_observe_mode_sets_nothing_and_records_what_would_have_been_shown(
+    asterisk_root: Path, redis_url: str, database_dsn: str, tmp_path: Path
+) -> None:
+    calls, api_port = 20, free_port()
+    carrier = SipCarrier(talk_s=0.5)
+    async with vicidial_lab(asterisk_root, carrier=carrier) as lab:
+        settings = _settings(lab, redis_url, database_dsn, api_port, mode="observe")
+        await _import(tmp_path, settings, per_area=20)
+        async with daemon(tmp_path, settings):
+            await lab.dialer.run(_plan(calls), rate_per_s=10)
+            await lab.settle()
+            rows = await _ledger(database_dsn, calls)
+
+    assert Counter(seen.from_number for seen in carrier.calls) == {OWN_NUMBER: calls}
+    assert {row["presented"] for row in rows} == {f"+1{OWN_NUMBER}"}
+    assert not any(row["presented_matches"] for row in rows)
