@@ -80,6 +80,7 @@ class AmiSession(asyncio.Protocol):
         """Neither read nor write again, and keep the socket open: a peer that vanished without a word."""
         self._frozen = True
         self._exchange.bus.detach(self)
+        self.resume_writing()
         if self._transport is not None:
             self._transport.pause_reading()
 
