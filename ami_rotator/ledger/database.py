@@ -19,8 +19,8 @@ MINIMUM_VERSION = 15
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 # SQLSTATE (PostgreSQL manual, appendix A): connection, resources, operator intervention, system, authorisation, unknown
-# database, rollback by the server, lock not available, read-only (a standby after a failover).
-_AWAY = ("08", "53", "57", "58", "28", "3D", "40", "55P03", "25006")
+# database, rollback by the server, database closed to connections, lock not available, read-only (a standby).
+_AWAY = ("08", "53", "57", "58", "28", "3D", "40", "55000", "55P03", "25006")
 
 
 class ServerTooOldError(RotatorError):

@@ -66,7 +66,7 @@ async def test_good_rows_are_stored_and_each_bad_one_is_named_by_its_line(databa
 
 
 def _row(**values: Any) -> dict[str, Any]:
-    empty = {
+    empty: dict[str, Any] = {
         "carrier": "",
         "group_name": "default",
         "daily_limit": None,

@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from ami_rotator.ledger.database import Database
+from ami_rotator.ledger.outbox import GROUP, LedgerOutbox
+from tests.support.services import every_postgresql, every_redis
+
+STREAM = "outbox:{main}"
+AT = 1_795_000_000_123
+
+Fields = dict[Any, Any]
+
+
+def assigned(call: str, **values: Any) -> Fields:
+    fields = {
+        "event": "assigned", "id": call, "at": AT, "ts": AT, "caller_id": "+12125550100", "campaign": "SALES",
+        "destination": "+12125559999", "dialled": "912125559999", "dialer": "d1", "code": "V0123456780000000001",
+        "uniqueid": "1.2", "agent": "", "lead": "1", "source": "ami", "rung": "area", "group": "default", "area": "212",
+        "warm": 1,
+    }  # fmt: skip
+    return fields | values
+
+
+def missed(call: str, **values: Any) -> Fields:
+    fields = {"event": "missed", "id": call, "at": AT, "ts": AT, "source": "http", "reason": "none_free"}
+    return fields | values
+
+
+def presented(call: str, **values: Any) -> Fields:
+    fields = {
+        "event": "presented",
+        "id": call,
+        "at": AT,
+        "ts": AT + 50,
+        "presented": "2125550100",
+        "trunk": "1.3",
+        "match": 1,
+    }
+    return fields | values
+
+
+def ended(call: str, **values: Any) -> Fields:
+    fields = {"event": "ended", "id": call, "at": AT, "ts": AT + 9000, "outcome": "answered", "cause": 16, "sip": 0}
+    return fields | {"talk_ms": 7000, "dialled": 1} | values
+
+
+async def append(redis: Redis, *events: Fields) -> None:
+    for fields in events:
+        await redis.xadd(STREAM, fields)
+
+
+async def rows(database: Database) -> list[dict[str, Any]]:
+    async with database.connection() as connection:
+        found = await connection.fetch("SELECT * FROM calls ORDER BY reservation_id")
+    return [dict(row) for row in found]
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 20) -> None:
+    deadline = time.monotonic() + within_s
+    while not await condition():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(outbox: LedgerOutbox) -> AsyncIterator[LedgerOutbox]:
+    task = asyncio.create_task(outbox.run())
+    try:
+        yield outbox
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def outbox(redis_client: Redis, database: Database) -> LedgerOutbox:
+    return LedgerOutbox(redis_client, database, "main", "one")
+
+
+def uuids(count: int) -> list[str]:
+    return sorted(str(uuid.uuid4()) for _ in range(count))
+
+
+@every_redis
+@every_postgresql
+async def test_the_events_of_a_call_become_its_row_and_leave_the_stream(
+    redis_client: Redis, database: Database, outbox: LedgerOutbox
+) -> None:
+    [call] = uuids(1)
+    await append(redis_client, assigned(call), presented(call), ended(call))
+
+    assert await outbox.drain()
+
+    [row] = await rows(database)
+    times = [round(row.pop(name).timestamp() * 1000) for name in ("assigned_at", "presented_at", "ended_at")]
+    assert times == [AT, AT + 50, AT + 9000]
+    assert row == {
+        "reservation_id": uuid.UUID(call), "caller_id": "+12125550100", "campaign": "SALES",
+        "destination": "+12125559999", "dialled": "912125559999", "dialer": "d1", "code": "V0123456780000000001",
+        "uniqueid": "1.2", "agent": "", "lead_id": "1", "source": "ami", "rung": "area", "group_name": "default",
+        "area": "212", "was_warm": True, "miss_reason": None, "presented": "2125550100", "trunk_uniqueid": "1.3",
+        "presented_matches": True, "outcome": "answered", "cause": 16, "sip": 0, "talk_ms": 7000, "was_dialled": True,
+    }  # fmt: skip
+    assert await redis_client.xlen(STREAM) == 0
+    assert (await redis_client.xpending(STREAM, GROUP))["pending"] == 0
+
+
+async def test_a_miss_is_a_row_with_its_reason(redis_client: Redis, database: Database, outbox: LedgerOutbox) -> None:
+    [call] = uuids(1)
+    await append(redis_client, missed(call, reason="no_groups"))
+
+    assert await outbox.drain()
+
+    [row] = await rows(database)
+    assert (row["caller_id"], row["miss_reason"], row["source"]) == (None, "no_groups", "http")
+
+
+async def test_any_order_any_split_and_any_repetition_give_the_same_rows(
+    redis_client: Redis, database: Database
+) -> None:
+    calls = uuids(6)
+    events = [
+        *itertools.chain.from_iterable(
+            (
+                assigned(call),
+                presented(call),
+                presented(call, ts=AT + 80, trunk="1.4", presented="5550000000", match=0),
+                ended(call),
+            )
+            for call in calls[:5]
+        ),
+        missed(calls[5]),
+    ]
+    await append(redis_client, *events)
+    assert await LedgerOutbox(redis_client, database, "main", "plain").drain()
+    expected = await rows(database)
+    assert [row["presented"] for row in expected] == ["5550000000"] * 5 + [None]
+
+    for seed in range(8):
+        async with database.connection() as connection:
+            await connection.execute("TRUNCATE calls")
+        chaos = random.Random(seed)
+        shuffled = [*events, *chaos.choices(events, k=10)]
+        chaos.shuffle(shuffled)
+        await append(redis_client, *shuffled)
+        outbox = LedgerOutbox(redis_client, database, "main", "chaos", batch=chaos.randint(1, 9))
+
+        assert await outbox.drain(20)
+
+        assert await rows(database) == expected, f"seed {seed}"
+
+
+async def test_what_was_stored_but_not_taken_off_the_stream_is_stored_once(
+    redis_client: Redis, database: Database
+) -> None:
+    calls = uuids(50)
+    await append(redis_client, *(assigned(call) for call in calls))
+    assert await LedgerOutbox(redis_client, database, "main", "one").drain()
+    await append(redis_client, *(assigned(call, campaign="LATER") for call in calls))
+
+    assert await LedgerOutbox(redis_client, database, "main", "one").drain()
+
+    assert [(str(row["reservation_id"]), row["campaign"]) for row in await rows(database)] == [
+        (call, "SALES") for call in calls
+    ]
+
+
+async def test_a_consumer_that_starts_again_finishes_what_it_was_given(redis_client: Redis, database: Database) -> None:
+    calls = uuids(20)
+    await append(redis_client, *(assigned(call) for call in calls))
+    await redis_client.xgroup_create(STREAM, GROUP, id="0")
+    await redis_client.xreadgroup(GROUP, "one", {STREAM: ">"}, count=100)
+
+    assert await LedgerOutbox(redis_client, database, "main", "one", claim_after_ms=10**9).drain()
+
+    assert len(await rows(database)) == 20
+    assert await redis_client.xlen(STREAM) == 0
+
+
+@every_redis
+async def test_what_a_dead_consumer_was_given_is_taken_over(redis_client: Redis, database: Database) -> None:
+    calls = uuids(20)
+    await append(redis_client, *(assigned(call) for call in calls))
+    await redis_client.xgroup_create(STREAM, GROUP, id="0")
+    await redis_client.xreadgroup(GROUP, "dead", {STREAM: ">"}, count=100)
+
+    async with running(LedgerOutbox(redis_client, database, "main", "alive", claim_after_ms=50, block_ms=20)):
+
+        async def is_empty() -> bool:
+            return await redis_client.xlen(STREAM) == 0
+
+        await until(is_empty)
+
+    assert [str(row["reservation_id"]) for row in await rows(database)] == calls
+
+
+async def test_several_consumers_store_each_entry_once(redis_client: Redis, database: Database) -> None:
+    calls = uuids(600)
+    await append(redis_client, *(event for call in calls for event in (assigned(call), ended(call))))
+    several = [LedgerOutbox(redis_client, database, "main", f"c{n}", batch=20, block_ms=20) for n in range(4)]
+
+    async with running(several[0]), running(several[1]), running(several[2]), running(several[3]):
+
+        async def is_empty() -> bool:
+            return await redis_client.xlen(STREAM) == 0
+
+        await until(is_empty)
+
+    found = await rows(database)
+    assert [str(row["reservation_id"]) for row in found] == calls
+    assert all(row["outcome"] == "answered" and row["caller_id"] for row in found)
+    assert sum(outbox.stored for outbox in several) == 1200
+
+
+BAD: list[Fields] = [
+    {"event": "assigned"},
+    {"event": "invented", "id": str(uuid.uuid4()), "at": AT, "ts": AT},
+    {"nothing": "of ours"},
+    assigned("not-a-uuid"),
+    assigned(str(uuid.uuid4()), caller_id="5551234567"),
+    assigned(str(uuid.uuid4()), at="yesterday"),
+    assigned(str(uuid.uuid4()), at=10**17),
+    assigned(str(uuid.uuid4()), source="smoke"),
+    ended(str(uuid.uuid4()), outcome="vanished"),
+    ended(str(uuid.uuid4()), cause=99999),
+]
+
+
+async def test_entries_that_cannot_be_read_are_set_aside_and_hold_nothing_up(
+    redis_client: Redis, database: Database, outbox: LedgerOutbox
+) -> None:
+    calls = uuids(len(BAD) + 1)
+    for call, bad in itertools.zip_longest(calls, BAD):
+        await append(redis_client, assigned(call), *([bad] if bad else []))
+
+    assert await outbox.drain()
+
+    assert [str(row["reservation_id"]) for row in await rows(database)] == calls
+    async with database.connection() as connection:
+        dead = await connection.fetch("SELECT * FROM dead_letters ORDER BY entry_id")
+    assert len(dead) == len(BAD)
+    assert dead[1]["fields"]["event"] == "invented"
+    assert all(row["reason"] for row in dead)
+    assert outbox.set_aside == len(BAD)
+
+
+async def test_what_only_postgresql_refuses_is_found_in_its_batch_and_set_aside(
+    redis_client: Redis, database: Database, outbox: LedgerOutbox
+) -> None:
+    calls = uuids(30)
+    async with database.connection() as connection:
+        await connection.execute("ALTER TABLE calls ADD CHECK (campaign <> 'POISON')")
+    await append(
+        redis_client, *(assigned(call, campaign="POISON" if n in (7, 21) else "S") for n, call in enumerate(calls))
+    )
+
+    assert await outbox.drain()
+
+    stored = [str(row["reservation_id"]) for row in await rows(database)]
+    assert stored == [call for n, call in enumerate(calls) if n not in (7, 21)]
+    assert (outbox.stored, outbox.set_aside) == (28, 2)
+
+
+async def test_bytes_that_are_no_text_are_stored_as_far_as_they_go(
+    redis_client: Redis, database: Database, outbox: LedgerOutbox
+) -> None:
+    [call] = uuids(1)
+    fields: Fields = {key.encode(): str(value).encode() for key, value in assigned(call).items()}
+    fields[b"dialled"] = b"9\xff\xfe1\x002" + b"3" * 500
+    await redis_client.xadd(STREAM, fields)
+
+    assert await outbox.drain()
+
+    [row] = await rows(database)
+    assert row["dialled"].startswith("9\ufffd\ufffd123")
+    assert len(row["dialled"]) == 255
+
+
+async def test_while_postgresql_is_away_entries_wait_and_then_all_are_stored(
+    redis_client: Redis, database_dsn: str, database: Database
+) -> None:
+    name = database_dsn.split("/")[3].split("?")[0]
+    admin = await asyncpg.connect(database_dsn.replace(f"/{name}?", "/postgres?"), timeout=10)
+    calls = uuids(200)
+
+    async with running(LedgerOutbox(redis_client, database, "main", "one", block_ms=20)) as outbox:
+        await append(redis_client, *(assigned(call) for call in calls[:100]))
+
+        async def first_half() -> bool:
+            return outbox.stored == 100
+
+        await until(first_half)
+        # No new connection, and the ones that are there are cut.
+        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        await append(redis_client, *(assigned(call) for call in calls[100:]))
+
+        async def is_owed() -> bool:
+            return bool((await redis_client.xpending(STREAM, GROUP))["pending"])
+
+        await until(is_owed)
+        assert await redis_client.xlen(STREAM) == 100
+        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+        async def is_empty() -> bool:
+            return await redis_client.xlen(STREAM) == 0
+
+        await until(is_empty)
+
+    await admin.close()
+    assert [str(row["reservation_id"]) for row in await rows(database)] == calls
+
+
+async def test_an_emptied_redis_is_gone_on_with(redis_client: Redis, database: Database) -> None:
+    before, after = uuids(2)
+    async with running(LedgerOutbox(redis_client, database, "main", "one", block_ms=20)) as outbox:
+        await append(redis_client, assigned(before))
+
+        async def has_one() -> bool:
+            return outbox.stored == 1
+
+        await until(has_one)
+        await redis_client.flushall()
+        await append(redis_client, assigned(after))
+
+        async def has_two() -> bool:
+            return outbox.stored == 2
+
+        await until(has_two)
+
+    assert [str(row["reservation_id"]) for row in await rows(database)] == [before, after]
+
+
+async def test_5000_events_a_second_are_no_trouble(
+    redis_client: Redis, database: Database, outbox: LedgerOutbox
+) -> None:
+    calls = [str(uuid.uuid4()) for _ in range(2500)]
+    async with redis_client.pipeline(transaction=False) as pipeline:
+        for call in calls:
+            pipeline.xadd(STREAM, assigned(call))
+            pipeline.xadd(STREAM, ended(call))
+        await pipeline.execute()
+    began = time.monotonic()
+
+    assert await outbox.drain(30)
+
+    took_s = time.monotonic() - began
+    print(f"5000 events in {took_s:.2f} s: {5000 / took_s:.0f}/s")
+    assert outbox.stored == 5000
+    assert took_s < 10  # a machine shared with others; alone it is a fraction
