@@ -120,12 +120,18 @@ async def test_after_a_power_cut_both_start_again_from_what_was_written(tmp_path
         for pid in pids:
             assert end(pid, [(signal.SIGKILL, 10.0)])
         connection.terminate()
-        # The ids of dead servers belong to somebody else by now, of the same user.
-        for file in (tmp_path / "valkey" / "valkey.pid", tmp_path / "postgresql" / "postmaster.pid"):
-            lines = file.read_text().splitlines()
-            file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    # The ids of the dead servers belong to somebody else by now, of the same user.
+    owner = (tmp_path / "postgresql").stat()
+    user = User(owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+    somebody = spawn(["sleep", "600"], user, cwd=Path("/"), log=tmp_path / "somebody.log")
+    for file in ("valkey/valkey.pid", "postgresql/postmaster.pid", "postgresql/.s.PGSQL.5432.lock"):
+        lines = (tmp_path / file).read_text().splitlines()
+        (tmp_path / file).write_text("\n".join([str(somebody.pid), *lines[1:]]) + "\n")
 
     assert await read(tmp_path) == (b"words", True)
+    assert is_running(somebody.pid)
+    somebody.kill()
+    somebody.wait(10)
 
 
 def test_who_comes_second_attaches_and_who_leaves_last_stops(tmp_path: Path) -> None:
