@@ -201,6 +201,13 @@ def test_failover_trunks_are_one_call_that_ends_as_the_last_did() -> None:
     assert ends(facts) == [End("busy", 17)]
 
 
+def test_a_hang_up_said_twice_does_not_change_how_the_call_ended() -> None:
+    first = [dial(2), dialled("CONGESTION", 2), gone("1.2", "34")]
+    second = [dial(3), dialled("BUSY", 3), gone("1.3", "17")]
+
+    assert ends(facts_of([*first, *second, gone("1.2", "34"), gone("1.1", "17")])) == [End("busy", 17)]
+
+
 def test_a_failed_trunk_does_not_end_a_call_that_may_dial_another() -> None:
     facts = facts_of([runner("NewCallerid"), dial(2), dialled("CONGESTION", 2), gone("1.2", "34")])
 
@@ -277,6 +284,21 @@ def test_the_answered_half_that_is_sent_on_to_a_number_outside_is_never_touched(
     )
 
     assert facts == [SEEN, TRUNK]
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        {"Channel": RUNNER[:-1] + "1", "Uniqueid": "1.0", "CallerIDName": CODE},
+        {"Channel": ROOM + ";2", "Uniqueid": "5.1", "CallerIDName": MANUAL},
+    ],
+    ids=["auto", "manual"],
+)
+def test_a_half_that_does_not_run_the_carrier_dialplan_has_no_trunk_of_ours(half: dict[str, str]) -> None:
+    known = [runner("NewCallerid"), manual("NewCallerid")]
+
+    assert [fact for fact in facts_of([*known, dial(**half)]) if isinstance(fact, TrunkBegan)] == []
+    assert facts_of([dial(**half)]) == []
 
 
 def test_a_forward_through_another_local_channel_is_never_touched() -> None:
@@ -476,6 +498,14 @@ def test_the_oldest_call_is_dropped_where_there_are_too_many() -> None:
 
     assert facts[-1] == Anomaly("call_forgotten", f"{codes[0]} after 0 s")
     assert [call.key.code for call in tracker.open_calls()] == codes[1:]
+
+
+def test_channels_that_are_done_with_are_not_remembered_forever() -> None:
+    tracker = new_tracker(max_calls=10)
+
+    facts_of([gone(f"{number}.1") for number in range(1000)], tracker)
+
+    assert len(tracker._book._past) == 20
 
 
 def test_a_call_that_is_too_old_is_dropped() -> None:

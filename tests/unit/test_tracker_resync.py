@@ -94,10 +94,19 @@ def test_a_call_that_began_after_the_list_was_asked_for_is_not_ended_by_it(track
     assert [call.key for call in tracker.open_calls()] == [KEY]
 
 
-def test_a_call_of_which_something_came_since_is_not_ended_by_an_older_list(tracker: Tracker) -> None:
+@pytest.mark.parametrize("since", [CAMPAIGN, DIAL], ids=lambda event: event.name)
+def test_a_call_of_which_something_came_since_is_not_ended_by_an_older_list(tracker: Tracker, since: Event) -> None:
     facts_of([SIGHTING], tracker)
     tracker.doubt()
-    facts_of([CAMPAIGN, DIAL], tracker)
+    facts_of([since], tracker)
+
+    assert [fact for fact in tracker.resync([]) if isinstance(fact, CallEnded)] == []
+
+
+def test_a_trunk_of_which_something_came_since_is_not_ended_by_an_older_list(tracker: Tracker) -> None:
+    facts_of([SIGHTING, DIAL, gone("1.1")], tracker)
+    tracker.doubt()
+    facts_of([ANSWER], tracker)
 
     assert tracker.resync([]) == []
 
