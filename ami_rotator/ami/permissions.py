@@ -39,5 +39,6 @@ def missing_to_read(event_class: str, username: str) -> str:
     }[event_class]
     return (
         f"events of class {event_class} do not arrive: {without}. Add {event_class} to `read =` of [{username}] in "
-        "manager.conf, compare its eventfilter lines with those in the documentation, then run: asterisk -rx 'manager reload'"
+        "manager.conf, compare its eventfilter lines with those in the documentation, then run: "
+        "asterisk -rx 'manager reload'"
     )
