@@ -24,7 +24,8 @@
   };
 
   const options = (width, height) => {
-    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: `${0.75 * rem}px system-ui` };
     // The server's labels: they are in the time zone of the call centre, not in the browser's.
     const clock = (at) => document.querySelector(`#minutes tr[data-at="${at}"]`)?.dataset.time ?? "";
     return {
@@ -35,8 +36,8 @@
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_, low, high) => [0, Math.max(5, high * 1.1)] } },
       axes: [
-        { ...axis, size: 28, grid: { show: false }, values: (_, ticks) => ticks.map(clock) },
-        { ...axis, size: 44, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString() : "")) },
+        { ...axis, size: 1.75 * rem, grid: { show: false }, values: (_, ticks) => ticks.map(clock) },
+        { ...axis, size: 2.75 * rem, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString() : "")) },
       ],
       series: [
         {},
