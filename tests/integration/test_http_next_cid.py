@@ -9,6 +9,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+import structlog
 
 from ami_rotator.domain.types import E164, Area, CallKey, Dialer, Miss
 from tests.support.http_rig import ASSIGNMENT, Rig, rig
@@ -262,6 +263,17 @@ async def test_bug_17_an_error_tells_an_id_and_nothing_else() -> None:
         assert response.status == 500
         assert body.pop("request_id")
         assert body == {"detail": "Internal server error"}
+
+
+async def test_bug_18_what_is_served_well_writes_no_log_line() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with rig() as at:
+            await get(at, ASKED)
+            await get(at, PLAIN)
+            await get(at, {}, "/health")
+
+    assert len(at.desk.asked) == 2
+    assert lines == []
 
 
 async def test_bug_21_letters_as_number_are_422_and_an_empty_agent_is_right() -> None:
