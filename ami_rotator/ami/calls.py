@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ami_rotator.ami.events import CAMPAIGN_VARIABLE, Event
 from ami_rotator.ami.facts import CallSeen
@@ -82,7 +82,11 @@ class Call:
 
     def end(self) -> End:
         """Return how the call ended: as its last trunk leg did, or without one."""
-        return self.last_end or End("not_dialled", self.runner_cause, dialled=False)
+        end = self.last_end or End("not_dialled", self.runner_cause, dialled=False)
+        if end.outcome == "cancelled" and self.code is not None and self.code.kind == "auto":
+            # Nobody sits at an auto-dialled call to cancel it: its Originate's time was over while it rang.
+            return replace(end, outcome="no_answer")
+        return end
 
     def lost(self, uniqueid: str) -> None:
         """Note that a channel went while nobody looked."""

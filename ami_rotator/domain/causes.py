@@ -16,6 +16,7 @@ _BY_CAUSE: dict[int, Outcome] = {
     34: "congestion",
     38: "congestion",
     42: "congestion",
+    127: "failed",  # interworking; Asterisk 16 has it for SIP 607, with DialStatus NOANSWER and no SIP code
 }
 
 # RFC 3261 21.4.18 and 21.6; RFC 8197 (607 Unwanted); RFC 8688 (608 Rejected).

@@ -236,11 +236,11 @@ def test_a_manual_call_that_dies_before_its_number_is_known_ends_too() -> None:
     assert facts == [CallEnded(CallKey(Dialer("d1"), MANUAL, "5.0"), End("not_dialled", 16, dialled=False))]
 
 
-def test_a_cancelled_call_ends_when_the_dialplan_is_gone() -> None:
+def test_an_auto_dialled_call_whose_time_is_over_ends_unanswered_when_the_dialplan_is_gone() -> None:
     events = [runner("NewCallerid"), dial(), gone("1.0", "0"), dialled("CANCEL"), gone("1.2")]
     assert ends(facts_of(events)) == []
 
-    assert ends(facts_of([*events, gone("1.1", "0")])) == [End("cancelled", 16)]
+    assert ends(facts_of([*events, gone("1.1", "0")])) == [End("no_answer", 16)]
 
 
 def test_the_loser_of_two_trunks_dialled_at_once_does_not_end_the_call() -> None:
