@@ -10,11 +10,12 @@ from ami_rotator.domain.types import Area, Group, Rung
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One place to look: the caller-IDs of a group in an area, or all of the group where `area` is empty."""
+    """One place to look: the caller-IDs of a group that are filed under `place` (their area, or one of their `places`), or
+    all of the group where it is empty."""
 
     rung: Rung
     group: Group
-    area: Area
+    place: str
 
 
 def steps(policy: CampaignPolicy, destination_area: Area) -> tuple[Step, ...]:
@@ -29,5 +30,5 @@ def steps(policy: CampaignPolicy, destination_area: Area) -> tuple[Step, ...]:
             if destination_area:
                 found.extend(Step(rung, group, destination_area) for group in policy.groups)
         else:
-            found.extend(Step(rung, group, Area("")) for group in policy.groups)
+            found.extend(Step(rung, group, "") for group in policy.groups)
     return tuple(found)

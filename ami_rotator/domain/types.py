@@ -40,10 +40,17 @@ class State(StrEnum):
 
 
 class Rung(StrEnum):
-    """How near a caller-ID is to the person called."""
+    """How near a caller-ID is to the person called, nearest first."""
 
-    AREA = "area"
-    ANY = "any"
+    CITY = "city"  # same area and the exchange's city, where an NPA-NXX file was imported
+    AREA = "area"  # same area
+    OVERLAY = "overlay"  # another area code of the same region: 212 and 646
+    NEIGHBOUR = "neighbour"  # an area close by
+    STATE = "state"  # same state or province
+    ZONE = "zone"  # same time zone
+    COUNTRY = "country"  # same country
+    ANY = "any"  # anywhere, in the campaign's groups
+    NEXT_GROUP = "next_group"  # the campaign's next groups, where its own have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ class Assignment:
 class Miss:
     """No caller-ID for this call, and why. The call keeps VICIdial's own number."""
 
-    reason: Literal["none_free", "no_groups", "refused", "unavailable", "observe"]
+    reason: Literal["none_free", "no_groups", "refused", "unavailable", "observe", "opted_out"]
     detail: str = ""
 
 

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.caller_id import CallerId
-from ami_rotator.domain.campaign import CampaignPolicy
+from ami_rotator.domain.campaign import CampaignPolicy, policy_from_dict
 from ami_rotator.domain.ladder import Step
 from ami_rotator.domain.types import (
     E164,
@@ -128,7 +128,7 @@ class RedisPool:
         `reservation` is the id a new reservation will have: sending it twice makes one. `area` is the destination's.
         """
         key = request.key
-        pool = f"{request.campaign}|{area}" if area and steps and steps[0].area else ""
+        pool = f"{request.campaign}|{area}" if area and steps and steps[0].place else ""
         answer = await self._run(
             "assign",
             reservation,
@@ -144,7 +144,7 @@ class RedisPool:
             request.lead_id,
             request.source,
             pool,
-            *(word for step in steps for word in (step.rung.value, step.group, step.area)),
+            *(word for step in steps for word in (step.rung.value, step.group, step.place)),
         )
         if answer[0] == "miss":
             return Miss(answer[1])
@@ -237,9 +237,7 @@ class RedisPool:
 
     async def save_policies(self, policies: Mapping[Campaign, CampaignPolicy]) -> None:
         """Keep the campaigns' policies beside the caller-IDs, for a start while PostgreSQL is away."""
-        kept: dict[Any, Any] = {
-            name: orjson.dumps({"groups": policy.groups, "rungs": policy.rungs}) for name, policy in policies.items()
-        }
+        kept: dict[Any, Any] = {name: orjson.dumps(policy.to_dict()) for name, policy in policies.items()}
 
         async def write() -> None:
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -253,13 +251,7 @@ class RedisPool:
     async def policies(self) -> dict[Campaign, CampaignPolicy]:
         """Return the policies that were kept last."""
         kept = await self._guard(lambda: self._redis.hgetall(f"policies:{self.tag}"))
-        found = {}
-        for name, text in kept.items():
-            policy = orjson.loads(text)
-            found[Campaign(name)] = CampaignPolicy(
-                Campaign(name), tuple(Group(g) for g in policy["groups"]), tuple(Rung(r) for r in policy["rungs"])
-            )
-        return found
+        return {Campaign(name): policy_from_dict(Campaign(name), orjson.loads(text)) for name, text in kept.items()}
 
     async def prune(self, generation: int) -> int:
         """Remove the caller-IDs that no `put` named since a generation; return how many. Live calls keep theirs."""

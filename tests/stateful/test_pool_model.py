@@ -296,7 +296,7 @@ class PoolMachine(RuleBasedStateMachine):
         if mine:
             return min(mine, key=_order).item.number
         for step in steps(CAMPAIGNS[campaign], Area(area)):
-            free = self._free(step.group, step.area)
+            free = self._free(step.group, step.place)
             for pick in ([n for n in free if not n.pool], [n for n in free if n.pool]):
                 if pick:
                     return min(pick, key=_order).item.number
