@@ -154,6 +154,7 @@ class Deps:
     session_key: str
     web_dir: Path
     dialers: tuple[str, ...] = ()
+    metrics: Callable[[], bytes] = bytes
 
 
 DEPS = web.AppKey("DEPS", Deps)

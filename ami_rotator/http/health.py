@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from ami_rotator.domain.types import State
+from ami_rotator.http.asking import may_ask
 from ami_rotator.http.auth import check_admin
 from ami_rotator.http.deps import DEPS, Health
 from ami_rotator.http.replies import ApiError, json_reply
@@ -38,6 +39,14 @@ async def health(request: web.Request) -> web.Response:
 async def livez(_request: web.Request) -> web.Response:
     """Answer as long as the process does."""
     return json_reply({"status": "alive"})
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Answer with everything that is counted, in Prometheus' text format. For admins, and networks that may ask."""
+    deps = request.app[DEPS]
+    if not may_ask(deps.settings, request.transport.get_extra_info("peername") if request.transport else None):
+        check_admin(request)
+    return web.Response(body=deps.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 async def stats(request: web.Request) -> web.Response:

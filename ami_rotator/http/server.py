@@ -44,6 +44,7 @@ def make_app(deps: Deps) -> web.Application:
     add_get("/next-cid", next_cid.next_cid)
     add_get("/health", health.health)
     add_get("/livez", health.livez)
+    add_get("/metrics", health.metrics)
     add_get("/api/stats", health.stats)
     add_get("/openapi.json", openapi.describe)
     add_get("/dashboard", dashboard.now)
