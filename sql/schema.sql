@@ -14,7 +14,11 @@ CREATE TABLE groups (
     hourly_limit integer CHECK (hourly_limit >= 0),
     daily_limit integer CHECK (daily_limit >= 0),
     created_at timestamptz NOT NULL DEFAULT now(),
-    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    minute_limit integer CHECK (minute_limit >= 0),
+    soft_daily_limit integer CHECK (soft_daily_limit >= 0),
+    timezone text CHECK (length(timezone) BETWEEN 1 AND 64),
+    warmup text CHECK (warmup ~ '^([a-z]{2,20}|[0-9]{1,9}(,[0-9]{1,9}){0,89})$')
 );
 COMMENT ON TABLE groups IS 'Sets of caller-IDs used together; each caller-ID is in one';
 COMMENT ON COLUMN groups.max_concurrent IS 'Live calls that may show one caller-ID at once; 1 is exclusive';
@@ -22,6 +26,13 @@ COMMENT ON COLUMN groups.cooldown_s IS 'Seconds a caller-ID rests after a call; 
 COMMENT ON COLUMN groups.hourly_limit IS 'Uses an hour of each caller-ID; null: DEFAULT_HOURLY_LIMIT; 0: never';
 COMMENT ON COLUMN groups.daily_limit IS 'Uses a day of each caller-ID; null: DEFAULT_DAILY_LIMIT; 0: never';
 COMMENT ON COLUMN groups.changed_in IS 'Transaction of the last change; what the daemon polls for';
+COMMENT ON COLUMN groups.minute_limit IS 'Uses a minute of each caller-ID; null: as its campaigns, else no limit; 0: never';
+COMMENT ON COLUMN groups.soft_daily_limit IS
+    'Uses a day after which only a campaign''s overflow may use a caller-ID; null: none';
+COMMENT ON COLUMN groups.timezone IS
+    'Time zone of the hours and days that are counted; null: as its campaigns, else the setting TIMEZONE';
+COMMENT ON COLUMN groups.warmup IS
+    'How the daily limit of a new caller-ID grows: the name of a curve, or uses a day from the first day on; null: at once';
 
 INSERT INTO groups (name) VALUES ('default');
 
@@ -36,7 +47,10 @@ CREATE TABLE caller_ids (
     resting_until timestamptz CHECK (resting_until IS NULL OR switch = 'resting'),
     meta jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(meta) = 'object'),
     created_at timestamptz NOT NULL DEFAULT now(),
-    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    minute_limit integer CHECK (minute_limit >= 0),
+    attestation text NOT NULL DEFAULT '' CHECK (attestation IN ('', 'A', 'B', 'C')),
+    warmup_from date DEFAULT CURRENT_DATE
 );
 COMMENT ON TABLE caller_ids IS 'The numbers that we own; no other can be presented';
 COMMENT ON COLUMN caller_ids.caller_id IS 'E.164: +15551234567';
@@ -46,6 +60,9 @@ COMMENT ON COLUMN caller_ids.hourly_limit IS 'Uses an hour; null: as its group; 
 COMMENT ON COLUMN caller_ids.resting_until IS 'End of the rest; null: until somebody says otherwise';
 COMMENT ON COLUMN caller_ids.meta IS 'Anything the operator wants to keep; handed out with the number';
 COMMENT ON COLUMN caller_ids.changed_in IS 'Transaction of the last change; what the daemon polls for';
+COMMENT ON COLUMN caller_ids.minute_limit IS 'Uses a minute; null: as its group; 0: never';
+COMMENT ON COLUMN caller_ids.attestation IS 'What the carrier signs its calls with (STIR/SHAKEN): A, B, C; empty: not known';
+COMMENT ON COLUMN caller_ids.warmup_from IS 'First day of its warm-up; null: it is established and needs none';
 CREATE INDEX caller_ids_by_change ON caller_ids (changed_in);
 CREATE INDEX caller_ids_by_group ON caller_ids (group_name);
 CREATE INDEX caller_ids_by_area ON caller_ids (area);
@@ -53,26 +70,69 @@ CREATE INDEX caller_ids_by_area ON caller_ids (area);
 CREATE TABLE campaigns (
     name text PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 100),
     rungs text[] NOT NULL DEFAULT '{area,any}'
-        CHECK (cardinality(rungs) BETWEEN 1 AND 10 AND rungs <@ ARRAY['area', 'any']),
+        CHECK (cardinality(rungs) BETWEEN 1 AND 10 AND rungs <@ ARRAY[
+            'city', 'area', 'overlay', 'neighbour', 'state', 'zone', 'country', 'any', 'next_group'
+        ]),
     created_at timestamptz NOT NULL DEFAULT now(),
-    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id()
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    weight integer NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000),
+    attestation_min text NOT NULL DEFAULT '' CHECK (attestation_min IN ('', 'A', 'B', 'C')),
+    exhaustion text NOT NULL DEFAULT 'next_rung'
+        CHECK (exhaustion IN ('next_rung', 'keep_own', 'overflow', 'refuse')),
+    overflow_percent integer NOT NULL DEFAULT 0 CHECK (overflow_percent BETWEEN 0 AND 100),
+    overflow_concurrent integer NOT NULL DEFAULT 1 CHECK (overflow_concurrent BETWEEN 1 AND 1000),
+    overflow_soft_cap boolean NOT NULL DEFAULT false,
+    sticky_days integer NOT NULL DEFAULT 0 CHECK (sticky_days BETWEEN 0 AND 365),
+    sticky_by text NOT NULL DEFAULT 'lead' CHECK (sticky_by IN ('lead', 'destination')),
+    sticky_breaks text[] NOT NULL DEFAULT '{resting,capped}'
+        CHECK (sticky_breaks <@ ARRAY['resting', 'capped']),
+    sticky_unanswered_max integer NOT NULL DEFAULT 0 CHECK (sticky_unanswered_max BETWEEN 0 AND 1000),
+    distinct_max integer NOT NULL DEFAULT 0 CHECK (distinct_max BETWEEN 0 AND 100),
+    distinct_days integer NOT NULL DEFAULT 0 CHECK (distinct_days BETWEEN 0 AND 365),
+    minute_limit integer CHECK (minute_limit >= 0),
+    hourly_limit integer CHECK (hourly_limit >= 0),
+    daily_limit integer CHECK (daily_limit >= 0),
+    timezone text NOT NULL DEFAULT '' CHECK (length(timezone) <= 64),
+    resolved_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    CONSTRAINT campaigns_distinct_check CHECK ((distinct_max = 0) = (distinct_days = 0)),
+    CONSTRAINT campaigns_overflow_check CHECK (exhaustion <> 'overflow' OR overflow_percent > 0)
 );
 COMMENT ON TABLE campaigns IS 'VICIdial''s campaigns that have a policy of their own; others use the group default';
 COMMENT ON COLUMN campaigns.rungs IS
-    'How far from the person called to look, nearest first. area: the same area; any: every area';
+    'How far from the person called to look, nearest first; those that are off are not in it. docs/choosing.md explains them';
+COMMENT ON COLUMN campaigns.weight IS 'Its share of a group that runs short, against the group''s other campaigns';
+COMMENT ON COLUMN campaigns.attestation_min IS 'Use only caller-IDs that are signed at least so; empty: any';
+COMMENT ON COLUMN campaigns.exhaustion IS
+    'What happens at the first rung that has caller-IDs and none free: next_rung, keep_own, overflow, refuse';
+COMMENT ON COLUMN campaigns.overflow_percent IS 'Share of its calls that overflow may serve';
+COMMENT ON COLUMN campaigns.overflow_concurrent IS 'Live calls that may show one caller-ID in overflow';
+COMMENT ON COLUMN campaigns.overflow_soft_cap IS 'Whether overflow may use a caller-ID beyond its soft daily limit';
+COMMENT ON COLUMN campaigns.sticky_days IS 'Days that a lead sees the same caller-ID; 0: off';
+COMMENT ON COLUMN campaigns.sticky_by IS 'What it is remembered for: lead (the destination where there is none), destination';
+COMMENT ON COLUMN campaigns.sticky_breaks IS 'States of the caller-ID that give the lead another one for good';
+COMMENT ON COLUMN campaigns.sticky_unanswered_max IS 'Unanswered calls in a row after which the lead gets another one; 0: never';
+COMMENT ON COLUMN campaigns.distinct_max IS 'Different caller-IDs that one destination may see in distinct_days; 0: no bound';
+COMMENT ON COLUMN campaigns.minute_limit IS 'Uses a minute of each caller-ID whose group says nothing; null: no limit';
+COMMENT ON COLUMN campaigns.hourly_limit IS 'Uses an hour of each caller-ID whose group says nothing; null: the setting';
+COMMENT ON COLUMN campaigns.daily_limit IS 'Uses a day of each caller-ID whose group says nothing; null: the setting';
+COMMENT ON COLUMN campaigns.timezone IS 'Time zone of those hours and days; empty: the setting TIMEZONE';
+COMMENT ON COLUMN campaigns.resolved_in IS
+    'Transaction of the last change of what the caller-IDs of its groups take over: rungs, limits, time zone';
 
 CREATE TABLE campaign_groups (
     campaign text NOT NULL REFERENCES campaigns (name) ON UPDATE CASCADE ON DELETE CASCADE,
     group_name text NOT NULL REFERENCES groups (name) ON UPDATE CASCADE,
     position integer NOT NULL CHECK (position >= 0),
+    is_next boolean NOT NULL DEFAULT false,
     PRIMARY KEY (campaign, group_name),
     UNIQUE (campaign, position) DEFERRABLE INITIALLY DEFERRED
 );
 COMMENT ON TABLE campaign_groups IS 'The groups that a campaign may use, in order of position';
+COMMENT ON COLUMN campaign_groups.is_next IS 'Only for the rung next_group: where the others have none';
 CREATE INDEX campaign_groups_by_group ON campaign_groups (group_name);
 
 CREATE TABLE removals (
-    what text NOT NULL CHECK (what IN ('caller_id', 'campaign')),
+    what text NOT NULL CHECK (what IN ('caller_id', 'campaign', 'opt_out')),
     name text NOT NULL,
     removed_at timestamptz NOT NULL DEFAULT now(),
     changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
@@ -99,13 +159,16 @@ CREATE FUNCTION stamp_campaign() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
         UPDATE campaigns SET changed_in = pg_current_xact_id() WHERE name = OLD.campaign;
+        UPDATE groups SET changed_in = pg_current_xact_id() WHERE name = OLD.group_name;
     END IF;
     IF TG_OP <> 'DELETE' THEN
         UPDATE campaigns SET changed_in = pg_current_xact_id() WHERE name = NEW.campaign;
+        UPDATE groups SET changed_in = pg_current_xact_id() WHERE name = NEW.group_name;
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION stamp_campaign IS 'A change of a campaign''s groups is a change of the campaign';
+COMMENT ON FUNCTION stamp_campaign IS
+    'A change of a campaign''s groups is a change of the campaign, and of the groups, whose caller-IDs take its defaults over';
 
 CREATE TRIGGER stamp AFTER INSERT OR UPDATE OR DELETE ON campaign_groups
     FOR EACH ROW EXECUTE FUNCTION stamp_campaign();
@@ -134,6 +197,68 @@ COMMENT ON FUNCTION note_removed_campaigns IS 'Keeps deleted campaigns in remova
 CREATE TRIGGER note_removal AFTER DELETE ON campaigns
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION note_removed_campaigns();
 
+CREATE FUNCTION stamp_resolved() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.resolved_in := pg_current_xact_id();
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION stamp_resolved IS 'Notes the transaction of a change that the caller-IDs of a campaign take over';
+
+CREATE TRIGGER stamp_resolved BEFORE UPDATE ON campaigns FOR EACH ROW
+    WHEN ((OLD.rungs, OLD.minute_limit, OLD.hourly_limit, OLD.daily_limit, OLD.timezone)
+        IS DISTINCT FROM (NEW.rungs, NEW.minute_limit, NEW.hourly_limit, NEW.daily_limit, NEW.timezone))
+    EXECUTE FUNCTION stamp_resolved();
+
+CREATE VIEW group_policies AS
+SELECT
+    g.name, g.max_concurrent, g.cooldown_s, g.soft_daily_limit, g.warmup,
+    COALESCE(g.minute_limit, of_campaigns.minute_limit) AS minute_limit,
+    COALESCE(g.hourly_limit, of_campaigns.hourly_limit) AS hourly_limit,
+    COALESCE(g.daily_limit, of_campaigns.daily_limit) AS daily_limit,
+    COALESCE(g.timezone, of_campaigns.timezone, '') AS timezone,
+    COALESCE(of_campaigns.rungs, '{}') AS rungs
+FROM groups AS g LEFT JOIN (
+    SELECT
+        cg.group_name, min(c.minute_limit) AS minute_limit, min(c.hourly_limit) AS hourly_limit,
+        min(c.daily_limit) AS daily_limit, min(NULLIF(c.timezone, '')) AS timezone, array_agg(DISTINCT rung) AS rungs
+    FROM campaign_groups AS cg JOIN campaigns AS c ON c.name = cg.campaign CROSS JOIN unnest(c.rungs) AS rung
+    GROUP BY cg.group_name
+) AS of_campaigns ON of_campaigns.group_name = g.name;
+COMMENT ON VIEW group_policies IS
+    'What each group says of its caller-IDs, with its campaigns'' defaults taken over: the tightest limit of those that share'
+    ' it, so that a caller-ID has one set of limits';
+
+CREATE TABLE opt_outs (
+    destination text COLLATE "C" NOT NULL CHECK (destination ~ '^\+[1-9][0-9]{6,14}$'),
+    campaign text NOT NULL DEFAULT '' CHECK (length(campaign) <= 100),
+    note text NOT NULL DEFAULT '' CHECK (length(note) <= 200),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (destination, campaign)
+);
+COMMENT ON TABLE opt_outs IS 'Destinations for which no caller-ID is given: the call keeps VICIdial''s own number';
+COMMENT ON COLUMN opt_outs.campaign IS 'Only calls of this campaign; empty: of every campaign';
+CREATE INDEX opt_outs_by_change ON opt_outs (changed_in);
+
+CREATE FUNCTION note_removed_opt_outs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO removals (what, name)
+    SELECT 'opt_out', destination || '|' || campaign FROM gone ORDER BY 2
+    ON CONFLICT (what, name) DO UPDATE SET removed_at = now(), changed_in = pg_current_xact_id();
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION note_removed_opt_outs IS 'Keeps deleted opt-outs in removals, as destination|campaign';
+
+CREATE TRIGGER note_removal AFTER DELETE ON opt_outs
+    REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION note_removed_opt_outs();
+
+CREATE TABLE exchanges (
+    prefix text COLLATE "C" PRIMARY KEY CHECK (prefix ~ '^[2-9][0-9]{5}$'),
+    city text NOT NULL CHECK (length(city) BETWEEN 1 AND 60 AND city !~ '[\n\t|]')
+);
+COMMENT ON TABLE exchanges IS 'Where exchanges are, from the operator''s own NPA-NXX file; empty: the rung city finds nothing';
+COMMENT ON COLUMN exchanges.prefix IS 'Area code and exchange, six digits: 212555';
+
 -- The ledger: one row a reservation or miss, filled in by the events of the outbox, in monthly partitions.
 
 CREATE TYPE call_source AS ENUM ('feed', 'ami', 'http', 'fastagi');
@@ -150,10 +275,11 @@ COMMENT ON TYPE call_outcome IS
     ' rejected by the person called; unwanted: reported as unwanted (SIP 607, 608); congestion, failed: the network''s fault;'
     ' not_dialled: no trunk was ever dialled; expired: nobody said how it ended';
 
-CREATE TYPE miss_reason AS ENUM ('none_free', 'no_groups', 'refused', 'unavailable', 'observe');
+CREATE TYPE miss_reason AS ENUM ('none_free', 'no_groups', 'refused', 'unavailable', 'observe', 'opted_out');
 COMMENT ON TYPE miss_reason IS
     'Why a call kept VICIdial''s own number. none_free: no caller-ID was eligible; no_groups: the campaign has no group;'
-    ' refused: the request was not one to answer; unavailable: Redis was away; observe: the dialer is only watched';
+    ' refused: the request was not one to answer, or the campaign refuses calls without a caller-ID; unavailable: Redis was'
+    ' away; observe: the dialer is only watched; opted_out: the destination is on the list of opt-outs';
 
 CREATE TABLE calls (
     reservation_id uuid NOT NULL,
