@@ -15,6 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.app import App
 from ami_rotator.dialplan import Hook, patterns_for, render
 from ami_rotator.errors import RotatorError
@@ -202,6 +203,23 @@ def dialplan(
         for pattern, length in patterns_for(prefixes)
     ]
     typer.echo(render(hooks))
+
+
+@app.command("manager-conf")
+def manager_conf_command(
+    dialer: Annotated[str, typer.Option(help="Name of the dialer, as in DIALERS.")] = "",
+    permit: Annotated[str, typer.Option(help="Address of this daemon as the dialer sees it.")] = "127.0.0.1/255.255.255.255",
+) -> None:
+    """Print the manager.conf lines for our AMI account: what we need, and no more."""
+    settings = load_settings()
+    known = {item.name: item for item in settings.all_dialers()}
+    if dialer and dialer not in known:
+        raise typer.BadParameter(
+            f"no dialer {dialer!r} in the settings; there is: {', '.join(known) or 'none is configured'}",
+            param_hint="--dialer",
+        )
+    username = known[dialer].username if dialer else "rotator"
+    typer.echo(manager_conf(username, "WRITE_A_LONG_SECRET_HERE", permit=permit))
 
 
 @app.command()

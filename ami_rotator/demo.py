@@ -33,7 +33,7 @@ _CALLER_IDS = 3000
 @asynccontextmanager
 async def simulated_dialer(base_url: str, calls_per_s: float) -> AsyncIterator[tuple[Simulator, DialerSettings]]:
     """Run a pretend Asterisk that dials, and give the settings to connect to it."""
-    options = SimulatorOptions(secret=secrets.token_hex(8), http_url=base_url)
+    options = SimulatorOptions(secret=secrets.token_hex(8), http_url=f"{base_url}/next-cid")
     async with Simulator(options) as simulator:
         dialer = DialerSettings(
             name=SIMULATOR_NAME,
