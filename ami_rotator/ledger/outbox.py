@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisError, ResponseError
 
+from ami_rotator.cancellation import raise_if_cancelled
 from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.outbox_events import (
@@ -90,6 +91,7 @@ class LedgerOutbox:
         """Store until cancelled. Away Redis or PostgreSQL are waited for, with backoff and jitter."""
         failures = 0
         while True:
+            raise_if_cancelled()
             try:
                 await self._work(self._block_ms)
                 failures = 0

@@ -343,6 +343,19 @@ async def test_an_emptied_redis_is_gone_on_with(redis_client: Redis, database: D
     assert [str(row["reservation_id"]) for row in await rows(database)] == [before, after]
 
 
+async def test_a_consumer_ends_at_whatever_moment_it_is_cancelled(redis_client: Redis, database: Database) -> None:
+    for n in range(40):
+        await append(redis_client, *(assigned(call) for call in uuids(10)))
+        outbox = LedgerOutbox(redis_client, database, "main", "one", batch=2, block_ms=1)
+        task = asyncio.create_task(outbox.run())
+        await asyncio.sleep(random.Random(n).random() * 0.02)
+        task.cancel()
+
+        done, _ = await asyncio.wait([task], timeout=5)
+
+        assert done == {task}
+
+
 async def test_5000_events_a_second_are_no_trouble(
     redis_client: Redis, database: Database, outbox: LedgerOutbox
 ) -> None:
