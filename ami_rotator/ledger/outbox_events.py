@@ -83,13 +83,13 @@ _ADAPTER: TypeAdapter[OutboxEvent] = TypeAdapter(Annotated[OutboxEvent, Field(di
 
 
 def parse_event(fields: Mapping[str, str]) -> OutboxEvent:
-    """Read an entry.
+    """Read an entry. An empty field is one that was not known: the scripts have no other word for it.
 
     Raises:
         ValueError: it is not one of ours; says which field and why.
     """
     try:
-        return _ADAPTER.validate_python(fields)
+        return _ADAPTER.validate_python({name: value for name, value in fields.items() if value})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "entry"
