@@ -183,6 +183,10 @@ CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON campaigns DE
 CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON campaign_groups DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION audit_campaign('campaign');
 
+-- What the first change of a campaign that is there already is compared with.
+INSERT INTO audit (actor, action, kind, target, after)
+SELECT 'migration', 'added', 'campaign', name, campaign_document(name) FROM campaigns;
+
 -- Lists of caller-IDs and calls are read page by page, in these orders.
 DROP INDEX caller_ids_by_group;
 DROP INDEX caller_ids_by_area;

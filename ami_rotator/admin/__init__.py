@@ -1,0 +1,1 @@
+"""What an administrator can do: the functions behind dashboard, API and command line."""
