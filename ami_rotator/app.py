@@ -6,12 +6,11 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import orjson
 import structlog
-from aiohttp import web
 
 from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.ami.listener import Listener
@@ -23,17 +22,22 @@ from ami_rotator.domain.numbers import area_of
 from ami_rotator.domain.types import Dialer
 from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError, RotatorError
 from ami_rotator.files import project_folder
+from ami_rotator.gauges import Gauges
 from ami_rotator.http.deps import Deps, NewCallerId
 from ami_rotator.http.fastagi import start_fastagi
 from ami_rotator.http.limits import MinuteLimits
-from ami_rotator.http.server import make_app
 from ami_rotator.inventory_sync import InventorySync
-from ami_rotator.jobs.scheduler import Job, Scheduler
+from ami_rotator.jobs.book import JobBook
+from ami_rotator.jobs.inventory_jobs import inventory_jobs
+from ami_rotator.jobs.lease import Lease
+from ami_rotator.jobs.ledger_jobs import ledger_jobs
+from ami_rotator.jobs.scheduler import Scheduler
 from ami_rotator.jobs.upkeep import pool_jobs
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import DuplicateCallerIdError, Inventory, LimitDefaults
 from ami_rotator.ledger.migrate import migrate
 from ami_rotator.ledger.outbox import LedgerOutbox
+from ami_rotator.ledger.recall import Recall
 from ami_rotator.ledger.upkeep import ensure_partitions
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
@@ -42,10 +46,12 @@ from ami_rotator.pool.filler import Filler
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.settings import DialerSettings, Settings
 from ami_rotator.status import Status
+from ami_rotator.stopping import StopBudget, background, close_server, following, serving
 from ami_rotator.stores import Stores, open_stores
-from ami_rotator.supervise import keep_running
 
-_DRAIN_S = 4.0
+# What a stop may take as a whole, and one step of it at the most.
+_STOP_S = 5.0
+_DRAIN_S = 2.5
 _SIGN_IN_TRIES_A_MINUTE = 10
 
 
@@ -110,42 +116,46 @@ class App:
             dialers = (dialer,)
         prefixes = sorted({prefix for dialer in dialers for prefix in dialer.dial_prefixes})
         assigner = Assigner(pool, settings.default_region, prefixes, self.metrics, clock)
-        sync = InventorySync(inventory, pool, assigner)
+        sync = InventorySync(inventory, pool, assigner, Recall(database), settings.zone)
         preparation = _Preparation(stores.database_dsn, database, inventory, sync, with_demo=is_demo)
         await self._load(preparation, pool, assigner)
 
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        budget = StopBudget(clock, _STOP_S)
         outbox = LedgerOutbox(redis, database, settings.inventory, name)
-        stack.push_async_callback(outbox.drain, _DRAIN_S)
-        await stack.enter_async_context(_background("ledger", outbox.run))
+        stack.push_async_callback(lambda: outbox.drain(budget.left_s(_DRAIN_S)))
+        await stack.enter_async_context(background("ledger", outbox.run))
         filler = Filler(pool, assigner, settings.warm_share_max)
-        stack.push_async_callback(self._give_back_warm, filler)
+        stack.push_async_callback(lambda: self._give_back_warm(filler, budget))
 
         links = [self._link(dialer, assigner, pool) for dialer in dialers]
+        sync.on_back = lambda: _compare_all([listener for _, _, listener in links])
+        listeners = [listener for _, _, listener in links]
+        gauges = Gauges(pool, redis, [link for _, link, _ in links], clock)
+        self.metrics.registry.register(gauges)
+        stack.callback(self.metrics.registry.unregister, gauges)
         jobs = [
-            *pool_jobs(
-                pool, filler, [listener for _, _, listener in links], self.metrics, settings.reservation_ttl_seconds
-            ),
-            Job("inventory", 1.0, preparation.sync),
-            Job("partitions", 6 * 3600.0, lambda: _partitions(database)),
+            *pool_jobs(pool, filler, listeners, self.metrics, settings.reservation_ttl_seconds),
+            *inventory_jobs(preparation.sync, sync.load),
+            *ledger_jobs(database, redis, pool.outbox_stream, settings.zone, settings.ledger_keep_months),
+            gauges.job(),
         ]
-        scheduler = Scheduler(jobs, self.metrics, clock)
+        book = JobBook(redis, pool.tag)
+        scheduler = Scheduler(jobs, book, Lease(redis, pool.tag, name), name, self.metrics, clock)
         scheduler.start()
-        stack.callback(scheduler.stop)
+        stack.push_async_callback(lambda: scheduler.stop(budget.left_s(_DRAIN_S)))
 
         status = Status(
             pool, database, [(dialer, link) for dialer, link, _ in links], SIMULATOR_NAME if is_demo else None
         )
         names = tuple(dialer.name for dialer in dialers)
         deps = self._deps(status, assigner, _adding(inventory, sync), names)
-        await stack.enter_async_context(_serving(deps, listening))
+        await stack.enter_async_context(serving(deps, listening))
         if settings.fastagi_port:
-            stack.push_async_callback(_close_server, await start_fastagi(deps))
+            stack.push_async_callback(close_server, await start_fastagi(deps))
             self._log.info("FastAGI listens", host=settings.api_host, port=settings.fastagi_port)
-        for _, link, listener in links:
-            stack.push_async_callback(listener.drain, _DRAIN_S)
-            await stack.enter_async_context(_background(f"dialer {link.state.name}", link.run))
-            stack.push_async_callback(link.close)
+        following_all = following([(link, listener) for _, link, listener in links], budget, _DRAIN_S)
+        await stack.enter_async_context(following_all)
 
     async def _load(self, preparation: _Preparation, pool: RedisPool, assigner: Assigner) -> None:
         """Fill the pool. With PostgreSQL away, serve what Redis has; the job goes on trying."""
@@ -216,11 +226,12 @@ class App:
             web_dir=project_folder("web"),
             dialers=dialers,
             metrics=self.metrics.text,
+            answered=self.metrics.http_answered,
         )
 
-    async def _give_back_warm(self, filler: Filler) -> None:
+    async def _give_back_warm(self, filler: Filler, budget: StopBudget) -> None:
         try:
-            async with asyncio.timeout(_DRAIN_S):
+            async with asyncio.timeout(budget.left_s(_DRAIN_S)):
                 await filler.close()
         except (PoolUnavailableError, TimeoutError):
             self._log.warning("warm caller-IDs were not given back; they stay usable, and the next start sorts them")
@@ -269,32 +280,7 @@ def _adding(inventory: Inventory, sync: InventorySync) -> Callable[[NewCallerId]
     return add
 
 
-async def _partitions(database: Database) -> str:
-    made = await ensure_partitions(database)
-    return f"{made} partitions made" if made else ""
-
-
-@asynccontextmanager
-async def _background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    task = asyncio.create_task(keep_running(name, work), name=name)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _serving(deps: Deps, listening: socket.socket) -> AsyncIterator[None]:
-    runner = web.AppRunner(make_app(deps), access_log=None, shutdown_timeout=_DRAIN_S)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listening).start()
-        yield
-    finally:
-        await runner.cleanup()
-
-
-async def _close_server(server: asyncio.Server) -> None:
-    server.close()
-    await server.wait_closed()
+def _compare_all(listeners: Sequence[Listener]) -> None:
+    """Ask every dialer which calls are up, as after a new connection."""
+    for listener in listeners:
+        listener.on_up()

@@ -1,22 +1,59 @@
-"""Keep the pool in Redis true to the inventory in PostgreSQL."""
+"""Keep the pool in Redis true to the inventory in PostgreSQL, and bring it back when Redis was emptied."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
 import structlog
 
+from ami_rotator.domain.types import E164
+from ami_rotator.domain.windows import window_starts_ms
+from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.inventory import ChangeToken, Inventory
+from ami_rotator.ledger.recall import Recall
 from ami_rotator.pool.assigner import Assigner
+from ami_rotator.pool.rebuild import PoolState, Rebuild
 from ami_rotator.pool.redis_pool import RedisPool
+
+# For the other daemons to notice and leave their books, and for records on their way to reach the ledger.
+_OTHERS_S = 1.5
+# A reservation that has ended is remembered for five minutes (pool/lua/include/reservations.lua); older calls may have been.
+_SURELY_LIVE_MS = 240_000
+_RECOUNTED_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load did."""
+
+    numbers: tuple[E164, ...]
+    new: int
+    removed: int
 
 
 class InventorySync:
-    """Loads everything once, then what changed since. Run `sync` every second: an edit works from then on."""
+    """Loads everything once, then what changed since. Run `sync` every second: an edit works from then on.
 
-    def __init__(self, inventory: Inventory, pool: RedisPool, assigner: Assigner) -> None:
+    `on_back` is called after reservations were brought back: dialers are to be asked which of the calls are still up.
+    """
+
+    def __init__(
+        self, inventory: Inventory, pool: RedisPool, assigner: Assigner, recall: Recall, zone: ZoneInfo
+    ) -> None:
+        self.on_back: Callable[[], None] | None = None
         self._inventory = inventory
         self._pool = pool
         self._assigner = assigner
+        self._recall = recall
+        self._zone = zone
+        self._rebuild = Rebuild(pool)
         self._token: ChangeToken | None = None
+        self._server: str | None = None
+        self._turn = asyncio.Lock()
         self._log = structlog.get_logger("inventory")
 
     @property
@@ -30,8 +67,24 @@ class InventorySync:
         Raises:
             LedgerUnavailableError, PoolUnavailableError: nothing is lost; the next run goes on.
         """
+        async with self._turn:
+            return await self._sync()
+
+    async def load(self) -> str:
+        """Load the whole inventory, and remove from the pool what is not in it. An empty Redis is brought back first."""
+        async with self._turn:
+            self._token = None
+            return await self._sync()
+
+    async def _sync(self) -> str:
+        state = await self._rebuild.state()
+        if state.epoch is None:
+            return await self._bring_back(state)
+        if self._server not in (None, state.server):
+            return await self._catch_up(state)
+        self._server = state.server
         if self._token is None:
-            return await self.load()
+            return f"{len(await self._load_whole())} caller-IDs loaded"
         changes = await self._inventory.changed_since(self._token)
         if changes.caller_ids:
             await self._pool.put(changes.caller_ids, await self._pool.new_generation())
@@ -43,19 +96,77 @@ class InventorySync:
         done = len(changes.caller_ids) + len(changes.removed)
         return f"{done} changes of the inventory taken over" if done or changes.has_campaigns else ""
 
-    async def load(self) -> str:
-        """Load the whole inventory, and remove from the pool what is not in it."""
+    async def _bring_back(self, state: PoolState) -> str:
+        """Fill an empty Redis: inventory, counts, calls that may still be up. Nothing is assigned until all is done."""
+        began = time.monotonic()
+        if self._server is not None:
+            self._log.error("Redis was emptied: the caller-IDs are brought back from PostgreSQL")
+        self._token = None
+        await self._rebuild.leave_book()
+        if await self._rebuild.take_turn() is None:
+            await self._load_policies()
+            return "another daemon brings the caller-IDs back"
         token = await self._inventory.token()
         await self._load_policies()
-        generation = await self._pool.new_generation()
-        total = new = 0
-        async for batch in self._inventory.load_all():
-            new += await self._pool.put(batch, generation)
-            total += len(batch)
-        removed = await self._pool.prune(generation)
+        loaded = await self._put_all(is_turn=True)
+        if self._server is not None or await self._recall.has_recent_calls():
+            await asyncio.sleep(max(0.0, began + _OTHERS_S - time.monotonic()))
+        await self._recount(loaded.numbers, await self._rebuild.keep_turn())
+        restored = await self._rebuild.restore(await self._recall.open_calls(), is_unrecorded=False)
+        lost = await self._recall.unrecorded(await self._rebuild.books())
+        restored += await self._rebuild.restore(lost, is_unrecorded=True)
+        await self._rebuild.open()
+        self._token, self._server = token, state.server
+        took_s = round(time.monotonic() - began, 2)
+        self._log.warning(
+            "the pool was filled",
+            caller_ids=len(loaded.numbers),
+            reservations=restored,
+            unrecorded=len(lost),
+            took_s=took_s,
+        )
+        if self.on_back is not None:
+            self.on_back()
+        return f"{len(loaded.numbers)} caller-IDs and {restored} reservations brought back in {took_s} s"
+
+    async def _catch_up(self, state: PoolState) -> str:
+        """Make up for the last moments, which a Redis that was started again, or a replica that took over, may not have."""
+        lost = self._pool.book.calls(since_ms=state.now_ms - _SURELY_LIVE_MS)
+        restored = await self._rebuild.restore(lost, is_unrecorded=True)
+        self._server = state.server
+        self._log.warning("another Redis server answers", reservations_brought_back=restored)
+        if self.on_back is not None:
+            self.on_back()
+        try:
+            await self._recount(await self._load_whole(), state.now_ms)
+        except LedgerUnavailableError:
+            self._token = None  # the next run loads all
+        return f"{restored} reservations brought back"
+
+    async def _load_whole(self) -> Sequence[E164]:
+        token = await self._inventory.token()
+        await self._load_policies()
+        loaded = await self._put_all()
         self._token = token
-        self._log.info("inventory loaded", caller_ids=total, new=new, removed=removed)
-        return f"{total} caller-IDs loaded"
+        self._log.info("inventory loaded", caller_ids=len(loaded.numbers), new=loaded.new, removed=loaded.removed)
+        return loaded.numbers
+
+    async def _put_all(self, *, is_turn: bool = False) -> Loaded:
+        generation = await self._pool.new_generation()
+        numbers: list[E164] = []
+        new = 0
+        async for batch in self._inventory.load_all():
+            if is_turn:
+                await self._rebuild.keep_turn()
+            new += await self._pool.put(batch, generation)
+            numbers += (item.number for item in batch)
+        return Loaded(tuple(numbers), new, await self._pool.prune(generation))
+
+    async def _recount(self, numbers: Sequence[E164], now_ms: int) -> None:
+        hour_ms, day_ms = window_starts_ms(self._zone, now_ms)
+        for start in range(0, len(numbers), _RECOUNTED_AT_ONCE):
+            uses = await self._recall.uses(numbers[start : start + _RECOUNTED_AT_ONCE], hour_ms, day_ms)
+            await self._rebuild.recount(uses, now_ms)
 
     async def _load_policies(self) -> None:
         policies = await self._inventory.campaigns()

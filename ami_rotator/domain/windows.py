@@ -40,6 +40,15 @@ def zone_offsets(zone: ZoneInfo, now_s: float) -> ZoneOffsets:
     return ZoneOffsets(offset, round(high.timestamp() / 60) * 60, later)
 
 
+def window_starts_ms(zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
+    """Return when the hour and the day of a time began in a zone, in ms: the windows that the scripts count in."""
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    part_ms = _offset_s(now, zone) % 3600 * 1000
+    hour = (now_ms + part_ms) // 3_600_000 * 3_600_000 - part_ms
+    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    return hour, int(midnight.timestamp() * 1000)
+
+
 def _offset_s(moment: datetime, zone: ZoneInfo) -> int:
     offset = moment.astimezone(zone).utcoffset()
     return int(offset.total_seconds()) if offset is not None else 0

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.caller_id import CallerId
 from ami_rotator.domain.campaign import CampaignPolicy, policy_from_dict
+from ami_rotator.domain.held import HeldCall
 from ami_rotator.domain.ladder import Step
 from ami_rotator.domain.types import (
     E164,
@@ -32,11 +33,13 @@ from ami_rotator.domain.types import (
 )
 from ami_rotator.domain.windows import ZoneOffsets, zone_offsets
 from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.pool.book import Book
 from ami_rotator.pool.flights import Flights
 from ami_rotator.pool.scripts import Script, load_scripts
 
 _PUT_AT_ONCE = 200
 _ZONE_HOLDS_S = 600.0
+_BOOKS_KEPT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,13 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class LiveCall:
-    """A call that holds a reservation. `trunk_uniqueid` is empty until a trunk leg was seen; `assigned_at_ms` wall time."""
+    """A call that holds a reservation. `trunk_uniqueid` is empty until a trunk leg was seen; times are by Redis' clock."""
 
     reservation: ReservationId
     key: CallKey
     trunk_uniqueid: str
     assigned_at_ms: int
+    age_ms: int = 0
 
 
 DEMAND_INTERVAL_MS = 5_000
@@ -102,10 +106,11 @@ class RedisPool:
     ) -> None:
         self.tag = "{" + inventory + "}"
         self.outbox_stream = f"outbox:{self.tag}"
+        self.book = Book()
+        self.ttl_ms = int(ttl_s * 1000)
         self._redis = redis
         self._flights = Flights(redis, self.tag)
         self._zone = zone
-        self._ttl_ms = int(ttl_s * 1000)
         self._clock = clock or SystemClock()
         self._scripts = scripts or load_scripts()
         self._offsets: tuple[str, str, str] = ("0", "0", "0")
@@ -132,8 +137,8 @@ class RedisPool:
         answer = await self._run(
             "assign",
             reservation,
-            self._ttl_ms,
-            *self._zone_args(),
+            self.ttl_ms,
+            *self.zone_args(),
             request.campaign,
             destination or "",
             request.dialled,
@@ -148,11 +153,33 @@ class RedisPool:
         )
         if answer[0] == "miss":
             return Miss(answer[1])
-        status, found, caller_id, rung, group, found_area, carrier, meta, warm = answer
+        status, found, caller_id, rung, group, found_area, carrier, meta, warm, at_ms = answer
+        if found == reservation and status != "ended":
+            self.book.note(
+                HeldCall(
+                    reservation=reservation,
+                    at_ms=int(at_ms),
+                    caller_id=caller_id,
+                    campaign=request.campaign,
+                    destination=destination or "",
+                    dialled=request.dialled,
+                    dialer=key.dialer,
+                    code=key.code,
+                    uniqueid=key.uniqueid,
+                    agent=request.agent,
+                    lead_id=request.lead_id,
+                    source=request.source,
+                    rung=rung,
+                    group=group,
+                    area=found_area,
+                    was_warm=warm == "1",
+                )
+            )
         return Assignment(
             reservation=ReservationId(found),
             caller_id=E164(caller_id),
-            is_new=status == "new",
+            # The same call with our own id is this very question, sent again after its answer was lost.
+            is_new=status == "new" or (found == reservation and status == "same"),
             rung=Rung(rung),
             group=Group(group),
             area=Area(found_area),
@@ -168,7 +195,7 @@ class RedisPool:
         Another number than the assigned one gives ours back at once, uncounted.
         """
         answer = await self._run(
-            "confirm", key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self._ttl_ms, *self._zone_args()
+            "confirm", key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self.ttl_ms, *self.zone_args()
         )
         if answer[0] == "unknown":
             return Confirmed("unknown")
@@ -187,25 +214,31 @@ class RedisPool:
             end.sip,
             end.talk_ms,
             int(end.dialled),
-            *self._zone_args(),
+            *self.zone_args(),
         )
+        if answer[0] == "unknown":
+            return None
+        self.book.strike(ReservationId(answer[1]))
         return E164(answer[2]) if answer[0] == "released" else None
 
     async def renew(self, reservations: Sequence[ReservationId]) -> list[ReservationId]:
         """Let reservations live on for a whole lifetime; return those that are no longer live."""
-        return await self._run("renew", self._ttl_ms, *reservations) if reservations else []
+        return await self._run("renew", self.ttl_ms, *reservations) if reservations else []
 
     async def expire(self, most: int = 100) -> list[ReservationId]:
         """End reservations whose time is over; return them. Fewer than `most` means that none is left."""
-        return list(await self._run("expire", most, *self._zone_args()))
+        ended = [ReservationId(identity) for identity in await self._run("expire", most, *self.zone_args())]
+        for identity in ended:
+            self.book.strike(identity)
+        return ended
 
     async def promote(self, group: Group, most: int = 200) -> int:
         """Bring back caller-IDs of a group whose waiting or resting is over; return how many."""
-        return int(await self._run("promote", group, most, *self._zone_args()))
+        return int(await self._run("promote", group, most, *self.zone_args()))
 
     async def warm(self, campaign: Campaign, area: Area, groups: Sequence[Group], depth: int) -> int:
         """Bring the warm pool of a campaign and area to a depth, as far as there are idle ones; return its depth."""
-        return int(await self._run("warm", f"{campaign}|{area}", depth, *self._zone_args(), area, *groups))
+        return int(await self._run("warm", f"{campaign}|{area}", depth, *self.zone_args(), area, *groups))
 
     async def demand(self, most: int) -> list[tuple[Campaign, Area, float]]:
         """Return campaign, area and calls a minute of the areas most asked for. Calling it lets old demand fade."""
@@ -214,6 +247,23 @@ class RedisPool:
             (*_split_pool(pool), float(score) * _CALLS_PER_MINUTE)
             for pool, score in zip(answer[::2], answer[1::2], strict=True)
         ]
+
+    async def command(self, name: str, *args: str | int | float) -> Any:
+        """Run one of the scripts (pool/rebuild.py has some of its own)."""
+        return await self._run(name, *args)
+
+    async def leave_book(self, owner: str, text: bytes) -> None:
+        """Leave a book for whoever brings the pool back, if this owner has left none yet."""
+
+        async def write() -> None:
+            if await self._redis.hsetnx(f"books:{self.tag}", owner, text):
+                await self._redis.expire(f"books:{self.tag}", _BOOKS_KEPT_S)
+
+        await self._guard(write)
+
+    async def books(self) -> list[str]:
+        """Return the books that were left."""
+        return list(await self._guard(lambda: self._redis.hvals(f"books:{self.tag}")))
 
     async def groups(self) -> list[Group]:
         """Return the groups the pool knows."""
@@ -228,7 +278,7 @@ class RedisPool:
         new = 0
         for start in range(0, len(caller_ids), _PUT_AT_ONCE):
             words = [word for item in caller_ids[start : start + _PUT_AT_ONCE] for word in _words(item)]
-            new += int(await self._run("put", generation, *self._zone_args(), *words))
+            new += int(await self._run("put", generation, *self.zone_args(), *words))
         return new
 
     async def remove(self, numbers: Sequence[E164]) -> int:
@@ -305,11 +355,13 @@ class RedisPool:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for identity in ids:
                     pipe.hmget(f"reservation:{self.tag}:{identity}", "dialer", "code", "uniqueid", "tk", "at")
-                return list(await pipe.execute())
+                return [await self._redis.time(), *await pipe.execute()]
 
+        (seconds, micros), *found = await self._guard(read)
+        now_ms = seconds * 1000 + micros // 1000
         return [
-            LiveCall(ReservationId(identity), CallKey(dialer, code, uniqueid), trunk or "", int(at))
-            for identity, (of, code, uniqueid, trunk, at) in zip(ids, await self._guard(read), strict=True)
+            LiveCall(ReservationId(identity), CallKey(dialer, code, uniqueid), trunk or "", int(at), now_ms - int(at))
+            for identity, (of, code, uniqueid, trunk, at) in zip(ids, found, strict=True)
             if of == dialer
         ]
 
@@ -317,7 +369,8 @@ class RedisPool:
         """Return a reservation's fields as the scripts keep them; empty where there is none."""
         return dict(await self._guard(lambda: self._redis.hgetall(f"reservation:{self.tag}:{reservation}")))
 
-    def _zone_args(self) -> tuple[str, str, str]:
+    def zone_args(self) -> tuple[str, str, str]:
+        """Return what scripts must know of the zone (domain/windows.py)."""
         now = self._clock.monotonic_s()
         if now >= self._offsets_until_s:
             offsets: ZoneOffsets = zone_offsets(self._zone, self._clock.wall_ms() / 1000)

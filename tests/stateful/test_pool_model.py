@@ -31,6 +31,7 @@ from ami_rotator.domain.types import (
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.scripts import load_scripts
 from tests.support.pool_checks import TEST_CLOCK, violations
+from tests.support.pool_setup import open_pool
 
 TTL_S = 60
 AREAS = ("212", "917")
@@ -97,6 +98,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.ended: dict[str, Call] = {}
         self.serial = 0
         self.set_clock(0)
+        self.run(open_pool(self.pool))
 
     @staticmethod
     async def _connect(url: str) -> Redis:

@@ -23,6 +23,7 @@ from ami_rotator.domain.types import (
     Miss,
     ReservationId,
 )
+from ami_rotator.pool.rebuild import Rebuild
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.scripts import load_scripts
 from tests.support.pool_checks import TEST_CLOCK
@@ -61,7 +62,15 @@ async def make_pool(
     if test_clock:
         await set_time(redis, pool, 1_700_000_000_000)
     await pool.put(items, await pool.new_generation())
+    await open_pool(pool)
     return pool
+
+
+async def open_pool(pool: RedisPool) -> None:
+    """Let a pool serve calls, as a daemon does once everything is loaded."""
+    rebuild = Rebuild(pool)
+    await rebuild.take_turn()
+    await rebuild.open()
 
 
 async def set_time(redis: Redis, pool: RedisPool, now_ms: int) -> None:

@@ -8,14 +8,15 @@
 -- ARGV[1]  reservation id   [2] lifetime in ms   [3] [4] [5] zone: offset s, next change at s, offset s after it
 --      [6] campaign  [7] destination E.164 or ''  [8] dialled  [9] dialer  [10] code  [11] uniqueid  [12] agent  [13] lead
 --      [14] source  [15] warm pool `campaign|area` or ''  [16...] ladder: rung, group, area ('' is any) ...
--- returns  {'new' | 'same' | 'ended', id, caller-ID, rung, group, area, carrier, meta, warm 0/1}  or  {'miss', reason}
+-- returns  {'new' | 'same' | 'ended', id, caller-ID, rung, group, area, carrier, meta, warm 0/1, assigned at ms}
+--      or  {'miss', reason};  error NOTWHOLE while an emptied Redis is filled again
 --- include clock filing windows outbox reservations choosing
 local now = now_ms()
 local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
 local id, destination, dialer, code, uniqueid = ARGV[1], ARGV[7], ARGV[9], ARGV[10], ARGV[11]
 
 local function answer(status, r, carrier, meta)
-  return {status, r.id, r.cid, r.rung, r.g, r.a, carrier or '', meta or '', r.wm}
+  return {status, r.id, r.cid, r.rung, r.g, r.a, carrier or '', meta or '', r.wm, whole(r.at)}
 end
 
 -- A request without any name of its call is known by its own id alone.
@@ -27,6 +28,11 @@ if r then
   local more = redis.call('HMGET', key('caller', r.cid), 'ca', 'me')
   return answer(r.st == 'ended' and 'ended' or 'same', r, more[1], more[2])
 end
+
+-- A miss that is asked for once more stays one: it is counted and recorded once.
+local known = redis.call('MGET', key('epoch'), key('missed', id))
+if not known[1] then return not_known() end
+if known[2] then return {'miss', known[2]} end
 
 local pool = ARGV[15]
 if pool ~= '' then redis.call('ZINCRBY', key('demand'), 1, pool) end
@@ -48,6 +54,7 @@ end
 
 if not c then
   local reason = ARGV[16] and 'none_free' or 'no_groups'
+  redis.call('SET', key('missed', id), reason, 'PX', 10000)
   append('missed', id, now, now, 'campaign', ARGV[6], 'destination', destination, 'dialled', ARGV[8], 'dialer', dialer,
     'code', code, 'uniqueid', uniqueid, 'agent', ARGV[12], 'lead', ARGV[13], 'source', ARGV[14], 'reason', reason)
   return {'miss', reason}
@@ -70,7 +77,7 @@ for _, part in ipairs({code, uniqueid}) do
     redis.call('SET', key('call', names[#names]), id)
   end
 end
-r = {id = id, cid = c.cid, rung = rung, g = c.g, a = c.a, wm = warm}
+r = {id = id, cid = c.cid, at = now, rung = rung, g = c.g, a = c.a, wm = warm}
 redis.call('HSET', key('reservation', id), 'cid', c.cid, 'at', whole(now), 'st', 'live', 'held', '1',
   'names', table.concat(names, '\n'), 'hw', whole(w.hour), 'dw', whole(w.day), 'rung', rung, 'g', c.g, 'a', c.a, 'wm', warm,
   'campaign', ARGV[6], 'destination', destination, 'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'source', ARGV[14])

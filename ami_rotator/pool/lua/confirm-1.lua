@@ -2,7 +2,7 @@
 --
 -- The reservation lives on for a whole lifetime from now. Where another number was shown (assigned too late, or only
 -- observed), ours never reached the carrier: it goes back at once and uncounted, and the record of the call goes on.
--- Saying it again for the same trunk changes nothing.
+-- Saying it again for the same trunk changes nothing. Error NOTWHOLE while an emptied Redis is filled again.
 --
 -- KEYS[1]  tag of the inventory
 -- ARGV[1]  dialer  [2] code  [3] uniqueid  [4] number shown, E.164 or raw, '' unknown  [5] uniqueid of the trunk
@@ -13,10 +13,10 @@ local now = now_ms()
 local w = windows(now, tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]))
 local shown, trunk = ARGV[4], ARGV[5]
 local r = find(ARGV[1], ARGV[2], ARGV[3])
-if not r then return {'unknown'} end
+if not r then return not_known({'unknown'}) end
 if r.st == 'ended' then return {'ended', r.id, r.cid} end
 redis.call('ZADD', key('expiries'), 'XX', now + tonumber(ARGV[6]), r.id)
-if trunk ~= '' and r.tk == trunk then return {'same', r.id, r.cid} end
+if r.tk == trunk and (trunk ~= '' or r.pres == shown) then return {'same', r.id, r.cid} end
 local matches = shown == r.cid or shown == ''
 if not matches and r.held then
   give_back(r, false, now, w)

@@ -8,7 +8,7 @@ local function reservation(id)
   if not v[1] then return nil end
   return {
     id = id, cid = v[1], at = tonumber(v[2]), st = v[3], held = v[4] == '1', names = v[5], hw = tonumber(v[6]),
-    dw = tonumber(v[7]), tk = v[8] or '', rung = v[9], g = v[10], a = v[11], wm = v[12], pres = v[13] or '',
+    dw = tonumber(v[7]), tk = v[8], rung = v[9], g = v[10], a = v[11], wm = v[12], pres = v[13] or '',
   }
 end
 
@@ -19,6 +19,13 @@ local function find(dialer, code, uniqueid)
   if not id and uniqueid ~= '' then id = redis.call('GET', key('call', dialer .. ':' .. uniqueid)) end
   if not id then return nil end
   return reservation(id)
+end
+
+-- What is answered of a call that is not known. An emptied Redis has no epoch until everything is back (pool/rebuild.py):
+-- the call may be one that is yet to come back, so that nothing is said of it.
+local function not_known(answer)
+  if redis.call('EXISTS', key('epoch')) == 1 then return answer end
+  return redis.error_reply('NOTWHOLE the caller-IDs are being brought back from PostgreSQL')
 end
 
 -- Let a call's further name lead to its reservation too; a name that leads elsewhere stays.

@@ -1,0 +1,27 @@
+-- recount: give caller-IDs back what the ledger knows of their use. Nothing gets less by it: a use that the ledger has not
+-- seen yet stays counted.
+--
+-- KEYS[1]  tag of the inventory
+-- ARGV[1] [2] [3] zone  [4] when the uses were counted, ms  [5...] five a caller-ID: number, uses in the hour and in the day
+--      of that time, last use ms, end of the last call ms (0: none)
+-- returns  how many of them the pool has
+--- include clock filing windows
+local offset, change, following = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = now_ms()
+local w, counted = windows(now, offset, change, following), windows(tonumber(ARGV[4]), offset, change, following)
+local found = 0
+for i = 5, #ARGV, 5 do
+  local c = caller(ARGV[i])
+  if c then
+    roll(c, w)
+    if counted.hour == w.hour then c.hn = math.max(c.hn, tonumber(ARGV[i + 1])) end
+    if counted.day == w.day then c.dn = math.max(c.dn, tonumber(ARGV[i + 2])) end
+    c.lu = math.max(c.lu, tonumber(ARGV[i + 3]))
+    local ended = tonumber(ARGV[i + 4])
+    if ended > 0 then c.cu = math.max(c.cu, ended + c.cd * 1000) end
+    settle(c, now, w)
+    save(c)
+    found = found + 1
+  end
+end
+return found
