@@ -23,6 +23,7 @@ from ami_rotator.ledger.csv_export import export_csv
 from ami_rotator.ledger.csv_import import ImportOptions, ImportReport, RowProblem, import_csv
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.migrate import migrate
+from ami_rotator.ledger.seed_import import SeedImport, import_seed
 from ami_rotator.log import set_up_logging
 from ami_rotator.settings import Settings, load_settings
 from ami_rotator.simulator import Simulator, SimulatorOptions
@@ -104,14 +105,41 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 @app.command("import")
 def import_command(
     file: Annotated[
-        Path, typer.Argument(help="CSV: caller_id,carrier,area_code,daily_limit,hourly_limit,meta_json,group")
-    ],
+        Path | None, typer.Argument(help="CSV: caller_id,carrier,area_code,daily_limit,hourly_limit,meta_json,group")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
+    from_caller_id_api: Annotated[
+        str,
+        typer.Option(
+            metavar="DATABASE_URL",
+            help="Instead of a file: the PostgreSQL of a Caller-ID Rotation API. It is only read.",
+        ),
+    ] = "",
 ) -> None:
     """Import caller-IDs from a CSV file. A daemon that runs uses them within a second."""
     settings = load_settings()
     set_up_logging("WARNING")
+    if (file is None) == (not from_caller_id_api):
+        raise typer.BadParameter("write either a file or --from-caller-id-api with a database", param_hint="FILE")
+    report = (
+        _import_seed(settings, from_caller_id_api, dry_run) if file is None else _import_file(settings, file, dry_run)
+    )
+    typer.echo("Dry run: nothing was changed." if dry_run else "Import complete!")
+    typer.echo(f"  Imported: {report.added}")
+    typer.echo(f"  Updated: {report.updated}")
+    typer.echo(f"  Skipped: {report.unchanged + report.duplicates}")
+    typer.echo(f"  Errors: {report.errors}")
+    if report.warnings:
+        typer.echo(f"  Warnings: {report.warnings}")
+    if report.new_groups:
+        typer.echo(f"  New groups: {', '.join(report.new_groups)}")
+    if report.unknown_columns:
+        typer.echo(f"  Columns that are not used: {', '.join(report.unknown_columns)}")
+    if report.errors:
+        raise typer.Exit(2)
 
+
+def _import_file(settings: Settings, file: Path, dry_run: bool) -> ImportReport:
     async def work() -> ImportReport:
         async with _database(settings) as database:
             with Progress(
@@ -130,20 +158,25 @@ def import_command(
                     on_problem=show,
                 )
 
-    report = _run(work())
-    typer.echo("Dry run: nothing was changed." if dry_run else "Import complete!")
-    typer.echo(f"  Imported: {report.added}")
-    typer.echo(f"  Updated: {report.updated}")
-    typer.echo(f"  Skipped: {report.unchanged + report.duplicates}")
-    typer.echo(f"  Errors: {report.errors}")
-    if report.warnings:
-        typer.echo(f"  Warnings: {report.warnings}")
-    if report.new_groups:
-        typer.echo(f"  New groups: {', '.join(report.new_groups)}")
-    if report.unknown_columns:
-        typer.echo(f"  Columns that are not used: {', '.join(report.unknown_columns)}")
-    if report.errors:
-        raise typer.Exit(2)
+    return _run(work())
+
+
+def _import_seed(settings: Settings, dsn: str, dry_run: bool) -> ImportReport:
+    async def work() -> SeedImport:
+        async with _database(settings) as database:
+            options = ImportOptions(settings.default_region, dry_run)
+            return await import_seed(
+                dsn,
+                database,
+                options,
+                on_problem=lambda problem: _console.print(
+                    f"row {problem.line - 1}: {problem.kind}: {problem.reason}", markup=False
+                ),
+            )
+
+    found = _run(work())
+    typer.echo(f"Read {found.read} caller-IDs, {found.switched_off} of them switched off.")
+    return found.report
 
 
 @app.command("export")
@@ -208,7 +241,9 @@ def dialplan(
 @app.command("manager-conf")
 def manager_conf_command(
     dialer: Annotated[str, typer.Option(help="Name of the dialer, as in DIALERS.")] = "",
-    permit: Annotated[str, typer.Option(help="Address of this daemon as the dialer sees it.")] = "127.0.0.1/255.255.255.255",
+    permit: Annotated[
+        str, typer.Option(help="Address of this daemon as the dialer sees it.")
+    ] = "127.0.0.1/255.255.255.255",
 ) -> None:
     """Print the manager.conf lines for our AMI account: what we need, and no more."""
     settings = load_settings()
