@@ -136,7 +136,7 @@ class App:
         stack.callback(self.metrics.registry.unregister, gauges)
         jobs = [
             *pool_jobs(pool, filler, listeners, self.metrics, settings.reservation_ttl_seconds),
-            *inventory_jobs(preparation.sync, sync.load),
+            *inventory_jobs(preparation.sync, preparation.load),
             *ledger_jobs(database, redis, pool.outbox_stream, settings.zone, settings.ledger_keep_months),
             gauges.job(),
         ]
@@ -258,6 +258,10 @@ class _Preparation:
                 await fill_demo_inventory(self._database, self._inventory)
             self._is_migrated = True
         return await self._inventory_sync.sync()
+
+    async def load(self) -> str:
+        await self.sync()
+        return await self._inventory_sync.load()
 
 
 def _adding(inventory: Inventory, sync: InventorySync) -> Callable[[NewCallerId], Awaitable[bool]]:

@@ -52,8 +52,43 @@ class Metrics:
             "rotator_anomalies", "AMI events that make no sense", ["dialer", "reason"], registry=registry
         )
         self.resync = Counter("rotator_resync", "Differences found by a resync", ["dialer", "kind"], registry=registry)
-        self.dialer_up = Gauge("rotator_dialer_up", "1 while the dialer's AMI is up", ["dialer"], registry=registry)
-        self.job_runs = Counter("rotator_job_runs", "Runs of maintenance jobs", ["job", "result"], registry=registry)
+        self.http_seconds = Histogram(
+            "rotator_http_seconds",
+            "From an HTTP request to its answer, for the paths that machines ask",
+            ["path", "status"],
+            buckets=_FAST_S,
+            registry=registry,
+        )
+        self.job_runs = Counter(
+            "rotator_job_runs", "Runs of maintenance jobs, by result: ok, failed", ["job", "result"], registry=registry
+        )
+        self.job_seconds = Counter("rotator_job_seconds", "Time spent in maintenance jobs", ["job"], registry=registry)
+        self.job_last_ok = Gauge(
+            "rotator_job_last_ok_timestamp_seconds",
+            "When a job last ended well in this daemon",
+            ["job"],
+            registry=registry,
+        )
+        self.leader = Gauge(
+            "rotator_jobs_leader", "1 while this daemon has the lease of the jobs that run once", registry=registry
+        )
+        self.inventory_drift = Counter(
+            "rotator_inventory_drift",
+            "Caller-IDs that the pool lacked (missing) or had too many (extra) when compared with PostgreSQL",
+            ["kind"],
+            registry=registry,
+        )
+
+    def job_ran(self, job: str, took_s: float, at_ms: int, *, failed: bool) -> None:
+        """Count a run of a job."""
+        self.job_runs.labels(job, "failed" if failed else "ok").inc()
+        self.job_seconds.labels(job).inc(took_s)
+        if not failed:
+            self.job_last_ok.labels(job).set(at_ms / 1000)
+
+    def http_answered(self, path: str, status: int, took_s: float) -> None:
+        """Count an answer to one of the paths that machines ask."""
+        self.http_seconds.labels(path, str(status)).observe(took_s)
 
     def text(self) -> bytes:
         """Return all of them in Prometheus' text format."""

@@ -185,6 +185,12 @@ class Settings(BaseSettings):
         100, ge=0, description="Uses an hour of a caller-ID that has no limit of its own; 0 is never"
     )
     default_cooldown_seconds: int = Field(30, ge=0, le=86400, description="Rest after each call, in seconds")
+    ledger_keep_months: int = Field(
+        13,
+        ge=0,
+        le=1200,
+        description="Whole months of the ledger that are kept besides the one that runs; older ones are dropped; 0 keeps all",
+    )
     warm_share_max: float = Field(0.05, ge=0, le=0.5, description="Largest share of the inventory that is kept warm")
 
     # Logs

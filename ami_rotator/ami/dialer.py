@@ -155,8 +155,14 @@ class AmiDialer:
         return [row["Key"].removeprefix(f"/{family}/") for row in rows_of(answer, "DBGetTreeResponse")]
 
     async def channels(self) -> list[Event]:
-        """Return every channel, one CoreShowChannel event each. Raises as `db_put`; a list that is not whole is refused."""
+        """Return every channel, one CoreShowChannel event each. Raises as `db_put`; a list that is not whole is refused.
+
+        The events that came before the answer were delivered when this returns.
+        """
         answer = await self._ask(actions.action("CoreShowChannels"))
+        delivered = asyncio.Event()
+        self._delivery.put(delivered.set)
+        await delivered.wait()
         rows = rows_of(answer, "CoreShowChannel")
         said = answer[-1].get("ListItems", "") if isinstance(answer, list) else ""
         if said != str(len(rows)):

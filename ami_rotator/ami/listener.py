@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -12,7 +12,7 @@ import structlog
 
 from ami_rotator.ami.events import Event
 from ami_rotator.ami.facts import Anomaly, CallEnded, CallSeen, DialerStopped, Fact, TrunkBegan
-from ami_rotator.ami.resync import calls_up
+from ami_rotator.ami.resync import CallsUp, calls_up
 from ami_rotator.ami.tracker import Tracker
 from ami_rotator.clock import Clock
 from ami_rotator.domain.numbers import Presentation, parse_number, present
@@ -20,7 +20,7 @@ from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign,
 from ami_rotator.errors import DialerUnavailableError, PoolUnavailableError, RotatorError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import LiveCall, RedisPool
 from ami_rotator.settings import Mode
 
 HOOK_VARIABLE = "ROTATOR_CID"
@@ -28,6 +28,8 @@ _RETRY_FIRST_S = 0.1
 _RETRY_MOST_S = 5.0
 # An assignment without a trunk leg may be of a call that VICIdial has queued and not yet sent.
 _UNDIALLED_MOST_MS = 120_000
+# How long calls are believed to be up on a dialer that nobody can ask.
+_BLIND_MOST_S = 900.0
 _T = TypeVar("_T")
 
 
@@ -53,6 +55,7 @@ class _Call:
 
     key: CallKey
     began_s: float
+    seen_s: float = 0.0
     waiting: deque[Fact] = field(default_factory=deque)
     worker: asyncio.Task[None] | None = None
     reservation: ReservationId | None = None
@@ -80,6 +83,7 @@ class Listener:
         give_up_s: float,
         metrics: Metrics,
         clock: Clock,
+        settle_s: float = 1.0,
     ) -> None:
         self._tracker = tracker
         self._channels = channels
@@ -92,8 +96,11 @@ class Listener:
         self._give_up_s = give_up_s
         self._metrics = metrics
         self._clock = clock
+        self._settle_s = settle_s
         self._calls: dict[str, _Call] = {}
         self._resync: asyncio.Task[None] | None = None
+        self._comparing = asyncio.Lock()
+        self._down_since_s: float | None = clock.monotonic_s()
         self._log = structlog.get_logger("listener").bind(dialer=dialer)
 
     def on_event(self, event: Event) -> None:
@@ -103,6 +110,7 @@ class Listener:
 
     def on_up(self) -> None:
         """Compare with what the dialer has up, now that it is connected (again)."""
+        self._down_since_s = None
         self._tracker.doubt()
         if self._resync is not None:
             self._resync.cancel()
@@ -110,6 +118,7 @@ class Listener:
 
     def on_down(self, reason: str) -> None:
         """Note that the connection is gone. Calls are kept: the next `on_up` tells which ended meanwhile."""
+        self._down_since_s = self._clock.monotonic_s()
         self._log.warning("connection lost", reason=reason)
 
     async def resync(self) -> str:
@@ -118,23 +127,33 @@ class Listener:
         Raises:
             RotatorError: the dialer or Redis did not answer; nothing was changed by guess.
         """
-        asked_at_ms = self._clock.wall_ms()
-        rows = await self._channels.channels()
-        facts = self._tracker.resync(rows)
-        for fact in facts:
-            self.on_fact(fact)
-        adopted = sum(isinstance(fact, TrunkBegan) for fact in facts)
-        ended = sum(isinstance(fact, CallEnded) for fact in facts)
-        up = calls_up(rows)
-        for call in await self._pool.live_calls(Dialer(self._dialer)):
-            names = (call.key, CallKey(call.key.dialer, uniqueid=call.trunk_uniqueid))
-            is_due = call.trunk_uniqueid or asked_at_ms - call.assigned_at_ms > _UNDIALLED_MOST_MS
-            if call.assigned_at_ms < asked_at_ms and is_due and not any(up.has(name) for name in names):
-                end = End("unknown", dialled=bool(call.trunk_uniqueid))
-                ended += await self._pool.release(call.key, end, call.reservation) is not None
+        async with self._comparing:
+            # Read before the list is asked for, what is reserved tells what should be in it without asking any clock.
+            reserved = await self._pool.live_calls(Dialer(self._dialer))
+            self._tracker.doubt()
+            rows = await self._channels.channels()
+            # Asterisk answers at once, and may send events that are older than its answer after it.
+            await asyncio.sleep(self._settle_s)
+            facts = self._tracker.resync(rows)
+            for fact in facts:
+                self.on_fact(fact)
+            adopted = sum(isinstance(fact, TrunkBegan) for fact in facts)
+            told = {_name(fact.key) for fact in facts if isinstance(fact, CallEnded)}
+            ended = len(told) + await self._release_gone(reserved, calls_up(rows), told)
         self._metrics.resync.labels(self._dialer, "adopted").inc(adopted)
         self._metrics.resync.labels(self._dialer, "ended").inc(ended)
         return f"{self._dialer}: {ended} calls had ended, {adopted} adopted" if adopted or ended else ""
+
+    async def _release_gone(self, reserved: Sequence[LiveCall], up: CallsUp, told: Collection[str]) -> int:
+        """Release what is reserved for calls that are not up, but for those of which it was told; return how many."""
+        ended = 0
+        for call in reserved:
+            names = (call.key, CallKey(call.key.dialer, uniqueid=call.trunk_uniqueid))
+            is_due = call.trunk_uniqueid or call.age_ms > _UNDIALLED_MOST_MS
+            if is_due and _name(call.key) not in told and not any(up.has(name) for name in names):
+                end = End("unknown", dialled=bool(call.trunk_uniqueid))
+                ended += await self._pool.release(call.key, end, call.reservation) is not None
+        return ended
 
     def on_fact(self, fact: Fact) -> None:
         """Take one fact, from the tracker or from a resync."""
@@ -145,18 +164,31 @@ class Listener:
         if isinstance(fact, DialerStopped):
             self._log.warning("Asterisk is shutting down")
             return
-        name = fact.key.code or fact.key.uniqueid
+        name = _name(fact.key)
         call = self._calls.get(name)
         if call is None:
             call = self._calls[name] = _Call(fact.key, self._clock.monotonic_s())
         if isinstance(fact, TrunkBegan):
             call.has_trunk = True
+        elif isinstance(fact, CallSeen):
+            call.seen_s = self._clock.monotonic_s()
         call.waiting.append(fact)
         if call.worker is None:
             call.worker = asyncio.create_task(self._work(name, call), name=f"call {name}")
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the dialer is connected."""
+        return self._down_since_s is None
+
     def live(self) -> list[ReservationId]:
-        """Return the reservations of the calls that are up, as far as this listener knows them."""
+        """Return the reservations of the calls that are up, as far as this listener knows them.
+
+        While the dialer is not connected its calls may go on: they count as up for a quarter of an hour, and no longer.
+        """
+        down_since_s = self._down_since_s
+        if down_since_s is not None and self._clock.monotonic_s() - down_since_s > _BLIND_MOST_S:
+            return []
         return [call.reservation for call in self._calls.values() if call.reservation]
 
     def forget(self, gone: Collection[ReservationId]) -> None:
@@ -214,7 +246,6 @@ class Listener:
     async def _assign(self, fact: CallSeen, call: _Call) -> None:
         if not fact.campaign or call.is_asked or call.has_trunk:
             return
-        began = self._clock.monotonic_s()
         call.is_asked = True
         found = await self._assigner.assign(
             CallRequest(fact.key, fact.dialled, Campaign(fact.campaign), "ami", fact.agent, fact.lead_id)
@@ -233,7 +264,7 @@ class Listener:
             self._channels.set_caller_id_number(fact.channel, number)
         else:
             return
-        self._metrics.set_seconds.labels(self._dialer).observe(self._clock.monotonic_s() - began)
+        self._metrics.set_seconds.labels(self._dialer).observe(self._clock.monotonic_s() - call.seen_s)
 
     async def _confirm(self, fact: TrunkBegan, call: _Call) -> None:
         shown = parse_number(fact.presented, self._region) or fact.presented
@@ -262,3 +293,7 @@ class Listener:
                     return None
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _RETRY_MOST_S)
+
+
+def _name(key: CallKey) -> str:
+    return key.code or key.uniqueid

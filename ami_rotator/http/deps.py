@@ -141,6 +141,7 @@ class Deps:
     `dialers` names the dialers that are served (the simulator's included); a request that names none belongs to the only
     one. `add_caller_id` says whether the number is new and raises LedgerUnavailableError; `dashboard` answers with what it
     can reach rather than raise. `admin_token` and `session_key` are the settings', or those made up for the embedded demo.
+    `answered` is told path, status and seconds of each answer to a machine.
     """
 
     assigner: CallerIdSource
@@ -155,6 +156,7 @@ class Deps:
     web_dir: Path
     dialers: tuple[str, ...] = ()
     metrics: Callable[[], bytes] = bytes
+    answered: Callable[[str, int, float], None] | None = None
 
 
 DEPS = web.AppKey("DEPS", Deps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -17,6 +18,7 @@ from ami_rotator.http.deps import DEPS, Deps
 from ami_rotator.http.replies import ApiError, error_reply, json_reply
 
 BODY_MAX = 16 * 1024
+_TIMED = ("/next-cid", "/health")
 
 _log = structlog.get_logger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -24,7 +26,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app(deps: Deps) -> web.Application:
     """Build the application. It starts nothing; whoever watches the dashboard starts the broadcaster."""
-    app = web.Application(middlewares=[_errors], client_max_size=BODY_MAX)
+    app = web.Application(middlewares=[_timed, _errors], client_max_size=BODY_MAX)
     app[DEPS] = deps
     app[SESSIONS] = Sessions(deps.session_key, deps.clock)
     aiohttp_jinja2.setup(
@@ -55,6 +57,18 @@ def make_app(deps: Deps) -> web.Application:
     app.router.add_post("/add-number", caller_ids.add_number)
     app.router.add_static("/static", deps.web_dir / "static")
     return app
+
+
+@web.middleware
+async def _timed(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Measure what machines wait for."""
+    answered = request.app[DEPS].answered
+    if answered is None or request.path not in _TIMED:
+        return await handler(request)
+    began = time.monotonic()
+    response = await handler(request)
+    answered(request.path, response.status, time.monotonic() - began)
+    return response
 
 
 @web.middleware

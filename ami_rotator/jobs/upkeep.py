@@ -1,11 +1,11 @@
-"""The jobs that keep the pool in order: expire, promote, fill, renew."""
+"""The jobs that keep the pool in order: expire, promote, fill, renew, resync."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ami_rotator.ami.listener import Listener
-from ami_rotator.jobs.scheduler import Job
+from ami_rotator.jobs.job import Job
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.filler import Filler
 from ami_rotator.pool.redis_pool import RedisPool
@@ -54,9 +54,14 @@ def pool_jobs(
             listener.forget(())
         return f"{renewed} live calls" if renewed else ""
 
+    async def resync() -> str:
+        found = [await listener.resync() for listener in listeners if listener.is_up]
+        return "; ".join(filter(None, found))
+
     return [
-        Job("expire", 1.0, expire),
-        Job("promote", 1.0, promote),
-        Job("fill", 1.0, fill),
-        Job("renew", max(1.0, ttl_s / 4), renew),
+        Job("expire", 1.0, expire, "End reservations whose lifetime is over"),
+        Job("promote", 1.0, promote, "Bring back caller-IDs whose cool-down or cap is over"),
+        Job("fill", 1.0, fill, "Keep the warm pools as deep as demand asks for"),
+        Job("renew", max(1.0, ttl_s / 4), renew, "Let the reservations of calls that are up live on"),
+        Job("resync", 180.0, resync, "Compare reservations with the channels that the dialers have up"),
     ]

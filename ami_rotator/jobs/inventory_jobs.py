@@ -1,0 +1,34 @@
+"""The jobs that keep the pool in Redis true to the inventory in PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from ami_rotator.jobs.job import Job
+
+_RECONCILE_EVERY_S = 900.0
+
+
+def inventory_jobs(sync: Callable[[], Awaitable[str]], load: Callable[[], Awaitable[str]]) -> list[Job]:
+    """Return the jobs: `sync` takes over what changed, `load` compares everything. The two never run at once."""
+    turn = asyncio.Lock()
+
+    async def inventory() -> str:
+        async with turn:
+            return await sync()
+
+    async def reconcile() -> str:
+        async with turn:
+            return await load()
+
+    return [
+        Job("inventory", 1.0, inventory, "Take over what changed in the inventory"),
+        Job(
+            "reconcile",
+            _RECONCILE_EVERY_S,
+            reconcile,
+            "Compare every caller-ID in Redis with PostgreSQL, and set right what differs",
+            alone=True,
+        ),
+    ]
