@@ -11,7 +11,7 @@ import asyncio
 import csv
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,7 @@ async def _write(connection: asyncpg.Connection[asyncpg.Record], path: Path) -> 
         return read, switched_off
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(row: asyncpg.Record) -> dict[str, Any]:
     meta = row["meta"]
     return {
         "caller_id": row["caller_id"],
