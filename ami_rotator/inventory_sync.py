@@ -53,6 +53,7 @@ class InventorySync:
         self._rebuild = Rebuild(pool)
         self._token: ChangeToken | None = None
         self._server: str | None = None
+        self._epoch: int | None = None
         self._turn = asyncio.Lock()
         self._log = structlog.get_logger("inventory")
 
@@ -79,10 +80,11 @@ class InventorySync:
     async def _sync(self) -> str:
         state = await self._rebuild.state()
         if state.epoch is None:
+            self._epoch = None
             return await self._bring_back(state)
-        if self._server not in (None, state.server):
+        if self._server not in (None, state.server) or self._epoch not in (None, state.epoch):
             return await self._catch_up(state)
-        self._server = state.server
+        self._server, self._epoch = state.server, state.epoch
         if self._token is None:
             return f"{len(await self._load_whole())} caller-IDs loaded"
         changes = await self._inventory.changed_since(self._token)
@@ -133,8 +135,8 @@ class InventorySync:
         """Make up for the last moments, which a Redis that was started again, or a replica that took over, may not have."""
         lost = self._pool.book.calls(since_ms=state.now_ms - _SURELY_LIVE_MS)
         restored = await self._rebuild.restore(lost, is_unrecorded=True)
-        self._server = state.server
-        self._log.warning("another Redis server answers", reservations_brought_back=restored)
+        self._server, self._epoch = state.server, state.epoch
+        self._log.warning("Redis was started again or another one took over", reservations_brought_back=restored)
         if self.on_back is not None:
             self.on_back()
         try:

@@ -16,6 +16,8 @@ from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.redis_pool import RedisPool
 
+_TELL_AWAY_S = 1.0
+
 
 class Assigner:
     """The one way in for all doors. Policies are replaced as a whole when they change."""
@@ -34,6 +36,7 @@ class Assigner:
         self._dial_prefixes = tuple(dial_prefixes)
         self._metrics = metrics or Metrics()
         self._clock = clock or SystemClock()
+        self._told_away_s = float("-inf")
         self._log = structlog.get_logger("assign")
 
     async def assign(self, request: CallRequest) -> Assignment | Miss:
@@ -54,6 +57,14 @@ class Assigner:
         self._record(request, found, self._clock.monotonic_s() - began)
         return found
 
+    def _may_log_away(self) -> bool:
+        """Let one line a second tell that Redis is away, however many calls there are; the metric counts them all."""
+        now = self._clock.monotonic_s()
+        if now - self._told_away_s < _TELL_AWAY_S:
+            return False
+        self._told_away_s = now
+        return True
+
     def _record(self, request: CallRequest, found: Assignment | Miss, took_s: float) -> None:
         source = request.source
         self._metrics.assign_seconds.labels(source).observe(took_s)
@@ -67,6 +78,8 @@ class Assigner:
         }
         if isinstance(found, Miss):
             self._metrics.misses.labels(source, found.reason).inc()
+            if found.reason == "unavailable" and not self._may_log_away():
+                return
             self._log.warning("kept its own caller-ID", reason=found.reason, detail=found.detail, **call)
         elif found.is_new:
             self._metrics.assignments.labels(source, found.rung.value, str(int(found.was_warm))).inc()

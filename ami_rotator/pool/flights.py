@@ -26,8 +26,9 @@ class _Call:
 class Flights:
     """Runs scripts of one tag. At most two pipelines are under way; what is asked meanwhile leaves with the next.
 
-    A pipeline that fails as a whole fails each of its calls; a script's own error fails its caller only. Pipelines are sent
-    again by the client when their reply was lost: every script may run twice.
+    A pipeline that fails as a whole fails each of its calls, and those that wait, so that nobody waits for a dead server
+    twice; a script's own error fails its caller only. Pipelines are sent again by the client when their reply was lost:
+    every script may run twice.
     """
 
     def __init__(self, redis: Redis, tag: str) -> None:
@@ -66,6 +67,8 @@ class Flights:
                 again = iter(await self._execute(unknown))
                 answers = [next(again) if isinstance(answer, NoScriptError) else answer for answer in answers]
         except (RedisError, OSError, TimeoutError) as error:
+            waiting, self._waiting = list(self._waiting), deque()
+            calls += waiting
             answers = [error] * len(calls)
         except asyncio.CancelledError:
             for call in calls:

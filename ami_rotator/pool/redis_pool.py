@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.caller_id import CallerId
@@ -384,6 +384,11 @@ class RedisPool:
     async def _guard(self, call: Callable[[], Any]) -> Any:
         try:
             return await call()
+        except OutOfMemoryError as error:
+            raise PoolUnavailableError(
+                f"Redis is full and takes nothing more ({error}). Calls keep VICIdial's own caller-ID until there is room. See"
+                " whether PostgreSQL is away (records then wait in Redis), and give Redis more memory (maxmemory)."
+            ) from error
         except (RedisError, OSError, TimeoutError) as error:
             raise PoolUnavailableError(
                 f"Redis did not answer ({type(error).__name__}: {error}). Calls keep VICIdial's own caller-ID until it "
