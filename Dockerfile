@@ -26,8 +26,8 @@ LABEL org.opencontainers.image.title="ami_rotator" \
       org.opencontainers.image.description="The caller-ID engine for VICIdial" \
       org.opencontainers.image.licenses="MIT"
 # No home and no shell; the numbers are fixed, so that volumes keep their owner from one image to the next.
-RUN groupadd --system --gid 10001 rotator \
-    && useradd --system --uid 10001 --gid rotator --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin rotator \
+RUN groupadd --gid 10001 rotator \
+    && useradd --uid 10001 --gid rotator --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin rotator \
     && install -d -o rotator -g rotator -m 0750 /data
 COPY --from=build /opt/rotator /opt/rotator
 ENV PATH=/opt/rotator/bin:$PATH PYTHONUNBUFFERED=1 API_HOST=0.0.0.0 API_PORT=8000 DATA_DIR=/data

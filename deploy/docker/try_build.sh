@@ -32,9 +32,9 @@ fi
 buildah bud --quiet --pull-never --format docker --tag "$IMAGE" ${BUILD_OPTIONS:-} .
 
 echo "--- configuration"
-buildah inspect --type image --format '{{json .Docker.config}}' "$IMAGE" | python3 -c '
+buildah inspect --type image "$IMAGE" | python3 -c '
 import json, sys
-found = json.load(sys.stdin)
+found = json.load(sys.stdin)["Docker"]["config"]
 wanted = {"User": "rotator", "StopSignal": "SIGTERM", "Entrypoint": ["ami-rotator"], "Cmd": ["serve"], "WorkingDir": "/data"}
 print(json.dumps({name: found.get(name) for name in [*wanted, "Healthcheck", "Env"]}, indent=1))
 wrong = {name: found.get(name) for name, value in wanted.items() if found.get(name) != value}
