@@ -1,4 +1,4 @@
-"""The proxy configurations of deploy/proxy, run as they are in Debian's nginx and Caddy, with TLS in front of a real daemon."""
+"""The proxy configurations of deploy/proxy as they are, in Debian's nginx and Caddy, with TLS, before a real daemon."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ async def test_health_sign_in_dashboard_and_live_stream_work_through_tls(
             await _up(session, folder)
             async with session.get("/health") as health:
                 healthy = await health.json()
-            # As a browser does without Sec-Fetch-Site: the proxy has to hand on Host, or the daemon takes this for a forgery.
+            # As browsers without Sec-Fetch-Site do: unless the proxy hands on Host, the daemon takes this for a forgery.
             origin = {"Origin": f"https://{NAME}:{port}"}
             async with session.post(
                 "/sign-in", data={"token": TOKEN}, headers=origin, allow_redirects=False
