@@ -9,6 +9,18 @@ from ami_rotator.domain.types import CallKey, End
 
 
 @dataclass(frozen=True, slots=True)
+class CallAnnounced:
+    """A call that VICIdial is about to place: known from its database, before Asterisk has it."""
+
+    key: CallKey
+    kind: Kind
+    dialled: str
+    lead_id: str
+    campaign: str
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CallSeen:
     """A call to a lead began. Said again when the campaign becomes known; never after its trunk leg exists.
 
@@ -61,4 +73,4 @@ class DialerStopped:
     """Asterisk announced its shutdown."""
 
 
-Fact = CallSeen | TrunkBegan | CallEnded | Anomaly | DialerStopped
+Fact = CallAnnounced | CallSeen | TrunkBegan | CallEnded | Anomaly | DialerStopped

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Sequence
 
 import structlog
 
+from ami_rotator.ami.ahead import AheadOfTime
+from ami_rotator.ami.call_line import CallLine, DialerActions
 from ami_rotator.ami.events import Event
-from ami_rotator.ami.facts import Anomaly, CallEnded, CallSeen, DialerStopped, Fact, TrunkBegan
+from ami_rotator.ami.facts import Anomaly, CallAnnounced, CallEnded, CallSeen, DialerStopped, Fact, TrunkBegan
+from ami_rotator.ami.patience import surely
 from ami_rotator.ami.resync import CallsUp, calls_up
 from ami_rotator.ami.tracker import Tracker
 from ami_rotator.clock import Clock
 from ami_rotator.domain.numbers import Presentation, parse_number, present
 from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, Dialer, End, ReservationId
-from ami_rotator.errors import DialerUnavailableError, PoolUnavailableError, RotatorError
+from ami_rotator.errors import DialerUnavailableError, RotatorError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.redis_pool import LiveCall, RedisPool
@@ -30,37 +30,6 @@ _RETRY_MOST_S = 5.0
 _UNDIALLED_MOST_MS = 120_000
 # How long calls are believed to be up on a dialer that nobody can ask.
 _BLIND_MOST_S = 900.0
-_T = TypeVar("_T")
-
-
-class Channels(Protocol):
-    """What the listener may do on a dialer."""
-
-    def setvar(self, channel: str, variable: str, value: str) -> None:
-        """Write a channel variable; the answer is not waited for."""
-        ...
-
-    def set_caller_id_number(self, channel: str, number: str) -> None:
-        """Write `CALLERID(num)`; the answer is not waited for."""
-        ...
-
-    async def channels(self) -> list[Event]:
-        """Return every channel, one CoreShowChannel event each; raises RotatorError."""
-        ...
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call as the listener knows it. `waiting` holds what is still to be done, in order."""
-
-    key: CallKey
-    began_s: float
-    seen_s: float = 0.0
-    waiting: deque[Fact] = field(default_factory=deque)
-    worker: asyncio.Task[None] | None = None
-    reservation: ReservationId | None = None
-    has_trunk: bool = False
-    is_asked: bool = False
 
 
 class Listener:
@@ -72,7 +41,7 @@ class Listener:
     def __init__(
         self,
         tracker: Tracker,
-        channels: Channels,
+        actions: DialerActions,
         assigner: Assigner,
         pool: RedisPool,
         *,
@@ -86,7 +55,7 @@ class Listener:
         settle_s: float = 1.0,
     ) -> None:
         self._tracker = tracker
-        self._channels = channels
+        self._actions = actions
         self._assigner = assigner
         self._pool = pool
         self._dialer = dialer
@@ -97,7 +66,8 @@ class Listener:
         self._metrics = metrics
         self._clock = clock
         self._settle_s = settle_s
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, CallLine] = {}
+        self._ahead = AheadOfTime(assigner.assign, actions, presentation, dialer, uses_astdb=mode == "hook")
         self._resync: asyncio.Task[None] | None = None
         self._comparing = asyncio.Lock()
         self._down_since_s: float | None = clock.monotonic_s()
@@ -131,7 +101,7 @@ class Listener:
             # Read before the list is asked for, what is reserved tells what should be in it without asking any clock.
             reserved = await self._pool.live_calls(Dialer(self._dialer))
             self._tracker.doubt()
-            rows = await self._channels.channels()
+            rows = await self._actions.channels()
             # Asterisk answers at once, and may send events that are older than its answer after it.
             await asyncio.sleep(self._settle_s)
             facts = self._tracker.resync(rows)
@@ -167,11 +137,12 @@ class Listener:
         name = _name(fact.key)
         call = self._calls.get(name)
         if call is None:
-            call = self._calls[name] = _Call(fact.key, self._clock.monotonic_s())
+            call = self._calls[name] = CallLine(fact.key, self._clock.monotonic_s())
         if isinstance(fact, TrunkBegan):
             call.has_trunk = True
         elif isinstance(fact, CallSeen):
             call.seen_s = self._clock.monotonic_s()
+            call.is_seen = True
         call.waiting.append(fact)
         if call.worker is None:
             call.worker = asyncio.create_task(self._work(name, call), name=f"call {name}")
@@ -216,6 +187,8 @@ class Listener:
         while True:
             try:
                 done = await self.resync()
+                reserved = await self._pool.live_calls(Dialer(self._dialer))
+                await self._ahead.sweep({call.key.code for call in reserved})
             except DialerUnavailableError:
                 return  # gone again; the next connection compares
             except RotatorError as error:
@@ -226,16 +199,19 @@ class Listener:
                 self._log.info("connected", differences=done or "none")
                 return
 
-    async def _work(self, name: str, call: _Call) -> None:
+    async def _work(self, name: str, call: CallLine) -> None:
         try:
             while call.waiting:
                 fact = call.waiting.popleft()
-                if isinstance(fact, CallSeen):
+                if isinstance(fact, CallAnnounced):
+                    await self._ahead.assign(fact, call)
+                elif isinstance(fact, CallSeen):
                     await self._assign(fact, call)
                 elif isinstance(fact, TrunkBegan):
                     await self._confirm(fact, call)
                 elif isinstance(fact, CallEnded):
                     await self._release(fact)
+                    await self._ahead.clear(call)
                     self._calls.pop(name, None)
         except Exception:  # one call's trouble must not stop the others; it is logged whole, and its lifetime ends it
             self._log.exception("a call could not be followed", call=name)
@@ -243,8 +219,25 @@ class Listener:
         finally:
             call.worker = None
 
-    async def _assign(self, fact: CallSeen, call: _Call) -> None:
-        if not fact.campaign or call.is_asked or call.has_trunk:
+    async def sweep(self) -> str:
+        """End what was assigned to calls that were announced and never came; return how many, for people."""
+        now = self._clock.monotonic_s()
+        stale = [
+            call
+            for call in self._calls.values()
+            if call.is_asked and not call.is_seen and not call.has_trunk and not call.waiting and call.worker is None
+            and now - call.began_s > _UNDIALLED_MOST_MS / 1000
+        ]  # fmt: skip
+        for call in stale:
+            self.on_fact(CallEnded(call.key, End("not_dialled", dialled=False)))
+        return f"{self._dialer}: {len(stale)} announced calls never came" if stale else ""
+
+    async def _assign(self, fact: CallSeen, call: CallLine) -> None:
+        if call.has_trunk:
+            return
+        if call.number and self._mode == "direct" and fact.kind == "auto":
+            self._actions.set_caller_id_number(fact.channel, call.number)
+        if not fact.campaign or call.is_asked:
             return
         call.is_asked = True
         found = await self._assigner.assign(
@@ -259,16 +252,18 @@ class Listener:
             return
         number = present(found.caller_id, self._presentation)
         if self._mode == "hook":
-            self._channels.setvar(fact.channel, HOOK_VARIABLE, number)
+            self._actions.setvar(fact.channel, HOOK_VARIABLE, number)
         elif self._mode == "direct" and fact.kind == "auto":
-            self._channels.set_caller_id_number(fact.channel, number)
+            self._actions.set_caller_id_number(fact.channel, number)
         else:
             return
         self._metrics.set_seconds.labels(self._dialer).observe(self._clock.monotonic_s() - call.seen_s)
 
-    async def _confirm(self, fact: TrunkBegan, call: _Call) -> None:
+    async def _confirm(self, fact: TrunkBegan, call: CallLine) -> None:
         shown = parse_number(fact.presented, self._region) or fact.presented
-        confirmed = await self._surely(lambda: self._pool.confirm(fact.key, shown, fact.trunk_uniqueid))
+        confirmed = await surely(
+            self._clock, self._give_up_s, lambda: self._pool.confirm(fact.key, shown, fact.trunk_uniqueid)
+        )
         if confirmed is None:
             return
         if confirmed.status != "same":
@@ -277,22 +272,9 @@ class Listener:
             call.reservation = confirmed.reservation
 
     async def _release(self, fact: CallEnded) -> None:
-        released = await self._surely(lambda: self._pool.release(fact.key, fact.end))
+        released = await surely(self._clock, self._give_up_s, lambda: self._pool.release(fact.key, fact.end))
         if released is not None:
             self._metrics.released.labels(self._dialer, fact.end.outcome).inc()
-
-    async def _surely(self, step: Callable[[], Awaitable[_T]]) -> _T | None:
-        """Repeat a step until Redis takes it, or the reservation's lifetime has done its work."""
-        began = self._clock.monotonic_s()
-        wait_s = _RETRY_FIRST_S
-        while True:
-            try:
-                return await step()
-            except PoolUnavailableError:
-                if self._clock.monotonic_s() - began > self._give_up_s:
-                    return None
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, _RETRY_MOST_S)
 
 
 def _name(key: CallKey) -> str:
