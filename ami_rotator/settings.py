@@ -133,6 +133,23 @@ class Settings(BaseSettings):
         5.0, gt=0, le=5000, description="Calls a second of the simulator that runs where no dialer is configured"
     )
 
+    # VICIdial's database
+    vicidial_database_url: SecretStr | None = Field(
+        None,
+        description="VICIdial's MySQL or MariaDB: mysql://user:password@host:3306/asterisk; calls are then known before Asterisk has them. Empty: VICIDIAL_DB_HOST, else not used",
+    )
+    vicidial_db_host: str | None = Field(
+        None, description="VICIdial's database by parts, used where VICIDIAL_DATABASE_URL is empty"
+    )
+    vicidial_db_port: int = Field(3306, ge=1, le=65535, description="Port for VICIDIAL_DB_HOST")
+    vicidial_db_user: str = Field("rotator", description="User for VICIDIAL_DB_HOST")
+    vicidial_db_password: SecretStr = Field(SecretStr(""), description="Password for VICIDIAL_DB_HOST")
+    vicidial_db_name: str = Field("asterisk", description="Database for VICIDIAL_DB_HOST")
+    vicidial_write_back: bool = Field(
+        False,
+        description="Write the number that was really sent into vicidial_dial_cid_log, so that VICIdial's reports stay true",
+    )
+
     # HTTP
     api_host: str = Field("127.0.0.1", description="Address the HTTP server listens on")
     api_port: int = Field(8000, ge=0, le=65535, description="Port of the HTTP server; 0 takes a free one")

@@ -13,6 +13,7 @@ from ami_rotator.settings import Settings
 _SECTIONS = {
     "data_dir": "Where things are",
     "dialers": "Dialers",
+    "vicidial_database_url": "VICIdial's database",
     "api_host": "HTTP",
     "presentation": "Choosing",
     "debug": "Logs",
