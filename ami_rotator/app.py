@@ -145,9 +145,8 @@ class App:
         scheduler.start()
         stack.push_async_callback(lambda: scheduler.stop(budget.left_s(_DRAIN_S)))
 
-        status = Status(
-            pool, database, [(dialer, link) for dialer, link, _ in links], SIMULATOR_NAME if is_demo else None
-        )
+        shown = [(dialer, link) for dialer, link, _ in links]
+        status = Status(pool, database, shown, SIMULATOR_NAME if is_demo else None, scheduler.runs)
         names = tuple(dialer.name for dialer in dialers)
         deps = self._deps(status, assigner, _adding(inventory, sync), names)
         await stack.enter_async_context(serving(deps, listening))

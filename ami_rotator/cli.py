@@ -17,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.app import App
+from ami_rotator.cli_jobs import jobs_cli
 from ami_rotator.dialplan import Hook, patterns_for, render
 from ami_rotator.errors import RotatorError
 from ami_rotator.ledger.csv_export import export_csv
@@ -30,6 +31,7 @@ from ami_rotator.simulator import Simulator, SimulatorOptions
 from ami_rotator.stores import open_stores
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(jobs_cli, name="jobs")
 _T = TypeVar("_T")
 _console = Console(stderr=True, highlight=False)
 
@@ -60,9 +62,17 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
-    starting = asyncio.create_task(_serve_until(App(settings), stop))
-    await starting
+        loop.add_signal_handler(signum, _stop_or_end, signum, stop)
+    await _serve_until(App(settings), stop)
+
+
+def _stop_or_end(signum: int, stop: asyncio.Event) -> None:
+    """Stop in order; asked a second time, end at once."""
+    if stop.is_set():
+        _console.print("Asked twice: ending at once. What is lost by that comes back when the daemon starts again.")
+        signal.signal(signum, signal.SIG_DFL)
+        signal.raise_signal(signum)
+    stop.set()
 
 
 async def _serve_until(daemon: App, stop: asyncio.Event) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError
 from ami_rotator.http.deps import DashboardData, DialerHealth, DialerState, Health, LastCall, Minute, WarmDepth
+from ami_rotator.jobs.job import JobRun
 from ami_rotator.ledger import reports
 from ami_rotator.ledger.database import Database
 from ami_rotator.pool.redis_pool import PoolSnapshot, RedisPool
@@ -18,7 +19,10 @@ _LAST_CALLS = 30
 
 
 class Status:
-    """Asks the stores and the dialers how they are. What does not answer within a second is away."""
+    """Asks the stores and the dialers how they are. What does not answer within a second is away.
+
+    `jobs` returns every maintenance job with its last run.
+    """
 
     def __init__(
         self,
@@ -26,7 +30,9 @@ class Status:
         database: Database,
         dialers: Sequence[tuple[DialerSettings, AmiDialer]],
         simulator_name: str | None,
+        jobs: Callable[[], Awaitable[Sequence[JobRun]]],
     ) -> None:
+        self.jobs = jobs
         self._pool = pool
         self._database = database
         self._dialers = dialers

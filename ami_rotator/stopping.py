@@ -65,8 +65,8 @@ async def following(
 ) -> AsyncIterator[None]:
     """Keep the dialers connected while the context is open; at its end all log off and finish side by side."""
     tasks = [
-        asyncio.create_task(keep_running(f"dialer {link.state.name}", link.run), name=f"dialer {link.state.name}")
-        for link, _ in links
+        asyncio.create_task(keep_running(name, link.run, may_end=True), name=name)
+        for name, link in ((f"dialer {link.state.name}", link) for link, _ in links)
     ]
     try:
         yield

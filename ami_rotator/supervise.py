@@ -13,8 +13,11 @@ _MOST_S = 30.0
 _HEALTHY_S = 60.0
 
 
-async def keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` until cancelled. A pause with full jitter follows each failure, doubled up to half a minute."""
+async def keep_running(name: str, work: Callable[[], Awaitable[None]], *, may_end: bool = False) -> None:
+    """Run `work` until cancelled. A pause with full jitter follows each failure, doubled up to half a minute.
+
+    `may_end`: where it returns by itself it has done its work and does not start again.
+    """
     log = structlog.get_logger("supervise").bind(work=name)
     pause_s = _FIRST_S
     loop = asyncio.get_running_loop()
@@ -22,6 +25,8 @@ async def keep_running(name: str, work: Callable[[], Awaitable[None]]) -> None:
         began = loop.time()
         try:
             await work()
+            if may_end:
+                return
             log.warning("background work ended; it starts again")
         except Exception as error:  # the one place where background failures end
             log.exception("background work failed; it starts again", error=str(error), pause_s=round(pause_s, 1))

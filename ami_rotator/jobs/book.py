@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -13,6 +14,14 @@ from ami_rotator.jobs.job import Job, JobRun
 from ami_rotator.jobs.lease import as_pool
 
 _WISH_HOLDS_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A job that somebody wants to run now."""
+
+    job: str
+    identity: str
 
 
 class JobBook:
@@ -50,21 +59,27 @@ class JobBook:
         kept = await as_pool(lambda: self._redis.hgetall(self._runs))
         return [JobRun(**orjson.loads(text)) for _, text in sorted(kept.items())]
 
-    async def wish(self, name: str) -> None:
+    async def wish(self, job: str) -> Wish:
         """Ask whichever daemon reads it first to run a job now. Forgotten after a minute without a daemon."""
+        wish = Wish(job, uuid.uuid4().hex)
 
         async def write() -> None:
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.rpush(self._wishes, name)
+                pipe.rpush(self._wishes, f"{wish.job} {wish.identity}")
                 pipe.expire(self._wishes, _WISH_HOLDS_S)
                 await pipe.execute()
 
         await as_pool(write)
+        return wish
 
-    async def next_wish(self) -> str | None:
+    async def next_wish(self) -> Wish | None:
         """Take the oldest wish, if there is one."""
         found = await as_pool(lambda: self._redis.lpop(self._wishes))
-        return found if isinstance(found, str) else None
+        return Wish(*found.split(" ", 1)) if isinstance(found, str) else None
+
+    async def has_wishes(self) -> bool:
+        """Tell whether a wish waits for a daemon."""
+        return bool(await as_pool(lambda: self._redis.llen(self._wishes)))
 
 
 def _text(run: JobRun) -> str:

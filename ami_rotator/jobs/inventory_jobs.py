@@ -30,5 +30,6 @@ def inventory_jobs(sync: Callable[[], Awaitable[str]], load: Callable[[], Awaita
             reconcile,
             "Compare every caller-ID in Redis with PostgreSQL, and set right what differs",
             alone=True,
+            at_start=False,
         ),
     ]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Job:
     """One job. `run` returns a short result for people, empty where nothing was to be done.
 
-    `alone`: with several daemons only one of them runs it, an interval once; else each runs it for itself.
+    `alone`: with several daemons only one of them runs it, an interval once; else each runs it for itself. `at_start`: the
+    first run is soon after the start, not an interval later.
     """
 
     name: str
@@ -18,6 +19,7 @@ class Job:
     run: Callable[[], Awaitable[str]]
     what: str = ""
     alone: bool = False
+    at_start: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class JobRun:
     """How the last run of a job went, in whichever daemon.
 
     `at_ms` is when it began (wall time), 0: never; `result` what it did, or its error; `daemon` who ran it; `failures`
-    counts failed runs in a row.
+    counts failed runs in a row; `wish` is the last one that was fulfilled.
     """
 
     name: str
@@ -37,6 +39,7 @@ class JobRun:
     result: str = ""
     failures: int = 0
     daemon: str = ""
+    wish: str = ""
 
     @property
     def failed(self) -> bool:

@@ -49,8 +49,9 @@ class Scheduler:
         self._locks = {job.name: asyncio.Lock() for job in jobs}
         self._begun_s: dict[str, float] = {}
         self._written_ms: dict[str, int] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._is_announced = False
+        self._started_s = clock.monotonic_s()
         self._log = structlog.get_logger("jobs")
         self._scheduler = AsyncIOScheduler(
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _GRACE_S}, timezone="UTC"
@@ -68,7 +69,7 @@ class Scheduler:
         """Begin no more runs; wait for those under way, for so many seconds at the most; let go of the lease."""
         self._scheduler.shutdown(wait=False)
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=within_s)
+            _, late = await asyncio.wait(tuple(self._running.values()), timeout=within_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
@@ -77,6 +78,14 @@ class Scheduler:
                 await self._lease.give_up()
         except (PoolUnavailableError, TimeoutError):
             self._log.warning("the lease of the jobs was not given up; it ends by itself", hold_s=self._lease.hold_s)
+
+    async def runs(self) -> list[JobRun]:
+        """Return every job with its last run in whichever daemon, by name; with Redis away, in this one."""
+        try:
+            found = {run.name: run for run in await self._book.runs()}
+        except PoolUnavailableError:
+            found = {}
+        return [found.get(name, run) for name, run in sorted(self.last_runs.items())]
 
     async def run_once(self, job: Job) -> JobRun:
         """Run one job now, whoever has the lease. A failure is logged once when it begins and once when it is over."""
@@ -107,15 +116,14 @@ class Scheduler:
     def _every(self, seconds: float, work: Work, name: str, first_after_s: float) -> None:
         first = datetime.now(UTC) + timedelta(seconds=first_after_s)
         self._scheduler.add_job(
-            self._start_task, "interval", seconds=seconds, args=[work], id=name, next_run_time=first
+            self._begin, "interval", seconds=seconds, args=[name, work], id=name, next_run_time=first
         )
 
-    async def _start_task(self, work: Work) -> None:
-        # Tasks of our own: apscheduler cancels its own at shutdown, without waiting for them to end.
-        task = asyncio.create_task(work())
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        await asyncio.shield(task)
+    async def _begin(self, name: str, work: Work) -> None:
+        # Tasks of our own: apscheduler cancels its own at shutdown without waiting for them to end.
+        if name not in self._running:
+            task = self._running[name] = asyncio.create_task(work(), name=f"job {name}")
+            task.add_done_callback(lambda _: self._running.pop(name))
 
     async def _turn(self, job: Job) -> None:
         before = self.last_runs[job.name]
@@ -130,6 +138,8 @@ class Scheduler:
     async def _is_due(self, job: Job, before: JobRun) -> bool:
         tick_s = _tick_s(job)
         apart_s = (tick_s if before.failed else job.every_s) - tick_s * (1 - _TICK_SHARE)
+        if not job.at_start and self._clock.monotonic_s() - self._started_s < job.every_s:
+            return False
         if not job.alone:
             return self._clock.monotonic_s() - self._begun_s.get(job.name, float("-inf")) >= apart_s
         try:
@@ -157,12 +167,14 @@ class Scheduler:
 
     async def _fulfil_wishes(self) -> None:
         try:
-            name = await self._book.next_wish()
+            wish = await self._book.next_wish()
         except PoolUnavailableError:
             return
-        job = next((job for job in self.jobs if job.name == name), None)
-        if job is not None:
-            await self._write(await self.run_once(job))
+        job = next((job for job in self.jobs if wish is not None and job.name == wish.job), None)
+        if wish is not None and job is not None:
+            run = replace(await self.run_once(job), wish=wish.identity)
+            self.last_runs[job.name] = run
+            await self._write(run)
 
 
 def _tick_s(job: Job) -> float:
