@@ -7,12 +7,13 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from redis.asyncio import Redis
 
 from ami_rotator.ami.dialer_state import DialerState
 from ami_rotator.clock import Clock
 from ami_rotator.jobs.job import Job
 from ami_rotator.jobs.lease import as_pool
+from ami_rotator.pool.clock import now_ms
+from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.redis_pool import PoolSnapshot, RedisPool
 
 MEASURE_EVERY_S = 5.0
@@ -43,7 +44,7 @@ class HasState(Protocol):
 class Gauges(Collector):
     """Gives the last look at the pool, and the dialers as they are. What is older than 20 seconds is left out."""
 
-    def __init__(self, pool: RedisPool, redis: Redis, dialers: Sequence[HasState], clock: Clock) -> None:
+    def __init__(self, pool: RedisPool, redis: RedisClient, dialers: Sequence[HasState], clock: Clock) -> None:
         self._pool = pool
         self._redis = redis
         self._dialers = dialers
@@ -90,8 +91,8 @@ class Gauges(Collector):
         oldest = await self._redis.xrange(self._pool.outbox_stream, count=1)
         if not oldest:
             return 0.0
-        seconds, micros = await self._redis.time()
-        return max(0.0, seconds + micros / 1e6 - int(str(oldest[0][0]).partition("-")[0]) / 1000)
+        redis_ms = await now_ms(self._redis, self._pool.tag)
+        return max(0.0, (redis_ms - int(str(oldest[0][0]).partition("-")[0])) / 1000)
 
     def _of_dialers(self) -> Iterable[Metric]:
         states = [dialer.state for dialer in self._dialers]

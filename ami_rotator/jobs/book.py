@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
-from redis.asyncio import Redis
 
 from ami_rotator.jobs.job import Job, JobRun
 from ami_rotator.jobs.lease import as_pool
+from ami_rotator.pool.connect import RedisClient
 
 _WISH_HOLDS_S = 60
 
@@ -27,7 +27,7 @@ class Wish:
 class JobBook:
     """The book of one inventory. All methods raise PoolUnavailableError where Redis is away."""
 
-    def __init__(self, redis: Redis, tag: str) -> None:
+    def __init__(self, redis: RedisClient, tag: str) -> None:
         self._redis = redis
         self._runs = f"jobs:{tag}"
         self._wishes = f"job-wishes:{tag}"

@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.pool.connect import RedisClient
 
 _T = TypeVar("_T")
 
@@ -52,7 +52,7 @@ class Lease:
     is the only judge. All methods raise PoolUnavailableError where Redis is away.
     """
 
-    def __init__(self, redis: Redis, tag: str, holder: str, *, hold_s: float = 10.0) -> None:
+    def __init__(self, redis: RedisClient, tag: str, holder: str, *, hold_s: float = 10.0) -> None:
         self.hold_s = hold_s
         self._holder = holder
         self._lease = f"lease:{tag}"

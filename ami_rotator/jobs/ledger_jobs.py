@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from ami_rotator.jobs.job import Job
 from ami_rotator.jobs.lease import as_pool
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.upkeep import drop_old_calls, ensure_partitions, roll_up_usage
+from ami_rotator.pool.connect import RedisClient
 
 _HOUR_S = 3600.0
 
 
-def ledger_jobs(database: Database, redis: Redis, outbox_stream: str, zone: ZoneInfo, keep_months: int) -> list[Job]:
+def ledger_jobs(
+    database: Database, redis: RedisClient, outbox_stream: str, zone: ZoneInfo, keep_months: int
+) -> list[Job]:
     """Return the jobs. One daemon runs each: twice would do no harm, but no good either.
 
     `keep_months`: how many whole months of the ledger are kept besides the one that runs; 0: all.
@@ -47,7 +49,7 @@ def ledger_jobs(database: Database, redis: Redis, outbox_stream: str, zone: Zone
     ]
 
 
-async def trim_stored(redis: Redis, stream: str) -> int:
+async def trim_stored(redis: RedisClient, stream: str) -> int:
     """Remove the entries that every consumer group has taken and acknowledged; return how many.
 
     Consumers remove what they acknowledge in one transaction, so there is something to do only where a person acknowledged
