@@ -72,12 +72,17 @@ class Gauges(Collector):
         yield GaugeMetricFamily("rotator_live_reservations", "Reservations now", snapshot.live)
         warm = GaugeMetricFamily("rotator_warm_depth", "Caller-IDs held warm", labels=["campaign"])
         demand = GaugeMetricFamily("rotator_calls_per_minute", "Demand, as the warm pools see it", labels=["campaign"])
+        short = GaugeMetricFamily(
+            "rotator_areas_short", "Areas with a call a minute or more and nothing held warm", labels=["campaign"]
+        )
         for campaign in sorted({pool.campaign for pool in snapshot.warm}):
             mine = [pool for pool in snapshot.warm if pool.campaign == campaign]
             warm.add_metric([campaign], sum(pool.depth for pool in mine))
             demand.add_metric([campaign], sum(pool.calls_per_minute for pool in mine))
+            short.add_metric([campaign], sum(pool.calls_per_minute >= 1 and not pool.depth for pool in mine))
         yield warm
         yield demand
+        yield short
         yield GaugeMetricFamily("rotator_outbox_length", "Entries that the ledger has not stored", snapshot.outbox)
         yield GaugeMetricFamily("rotator_outbox_lag_seconds", "Age of the oldest of them", self._outbox_lag_s)
 
