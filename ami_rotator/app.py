@@ -22,6 +22,7 @@ from ami_rotator.domain.numbers import area_of
 from ami_rotator.domain.types import Dialer
 from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError, RotatorError
 from ami_rotator.files import project_folder
+from ami_rotator.foresight import Foresight, dialers_by_ip, vicidial_address
 from ami_rotator.gauges import Gauges
 from ami_rotator.http.deps import Deps, NewCallerId
 from ami_rotator.http.fastagi import start_fastagi
@@ -153,6 +154,22 @@ class App:
         if settings.fastagi_port:
             stack.push_async_callback(close_server, await start_fastagi(deps))
             self._log.info("FastAGI listens", host=settings.api_host, port=settings.fastagi_port)
+        address = vicidial_address(settings)
+        if address is not None:
+            foresight = Foresight(
+                address,
+                await dialers_by_ip(dialers),
+                {dialer.name: listener for dialer, _, listener in links},
+                database,
+                self.metrics,
+                clock,
+                region=settings.default_region,
+                writes_back=settings.vicidial_write_back,
+            )
+            filler.expect = foresight.expect
+            for listener in listeners:
+                listener.on_presented = foresight.on_presented
+            await stack.enter_async_context(foresight.running())
         following_all = following([(link, listener) for _, link, listener in links], budget, _DRAIN_S)
         await stack.enter_async_context(following_all)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -67,6 +67,8 @@ class Listener:
         self._clock = clock
         self._settle_s = settle_s
         self._calls: dict[str, CallLine] = {}
+        # Told the code and the number of each trunk leg.
+        self.on_presented: Callable[[str, str], None] = lambda _code, _number: None
         self._ahead = AheadOfTime(assigner.assign, actions, presentation, dialer, uses_astdb=mode == "hook")
         self._resync: asyncio.Task[None] | None = None
         self._comparing = asyncio.Lock()
@@ -260,6 +262,7 @@ class Listener:
         self._metrics.set_seconds.labels(self._dialer).observe(self._clock.monotonic_s() - call.seen_s)
 
     async def _confirm(self, fact: TrunkBegan, call: CallLine) -> None:
+        self.on_presented(fact.key.code, fact.presented)
         shown = parse_number(fact.presented, self._region) or fact.presented
         confirmed = await surely(
             self._clock, self._give_up_s, lambda: self._pool.confirm(fact.key, shown, fact.trunk_uniqueid)

@@ -51,6 +51,7 @@ def pool_jobs(
                 page = live[start : start + _AT_ONCE]
                 listener.forget(await pool.renew(page))
                 renewed += len(page)
+            await listener.sweep()
             listener.forget(())
         return f"{renewed} live calls" if renewed else ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from ami_rotator.domain.campaign import policy_of
 from ami_rotator.domain.types import Area, Campaign, Rung
 from ami_rotator.domain.warmth import Demand, targets
@@ -18,11 +20,13 @@ class Filler:
         self._pool = pool
         self._assigner = assigner
         self._share_max = share_max
+        # What is expected from what was called lately; replaced where VICIdial's hopper tells what will be dialled.
+        self.expect: Callable[[Sequence[Demand]], Sequence[Demand]] = lambda history: history
 
     async def fill(self) -> None:
         """Bring all warm pools to their depth; close those that nobody asks for any more."""
         snapshot = await self._pool.snapshot()
-        demands = [Demand(*item) for item in await self._pool.demand(_POOLS_MAX)]
+        demands = self.expect([Demand(*item) for item in await self._pool.demand(_POOLS_MAX)])
         wanted: dict[tuple[Campaign, Area], int] = {
             (target.campaign, target.area): target.depth
             for target in targets(demands, sum(snapshot.states.values()), self._share_max)
