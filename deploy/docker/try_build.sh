@@ -29,7 +29,7 @@ if ! buildah inspect --type image "$BASE" >/dev/null 2>&1; then
 fi
 
 # shellcheck disable=SC2086
-buildah bud --quiet --pull-never --format docker --tag "$IMAGE" ${BUILD_OPTIONS:-} .
+buildah bud --pull-never --format docker --tag "$IMAGE" ${BUILD_OPTIONS:-} .
 
 echo "--- configuration"
 buildah inspect --type image "$IMAGE" | python3 -c '
