@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NewType
+from zoneinfo import ZoneInfo
 
 import asyncpg
+import orjson
 
-from ami_rotator.domain.caller_id import CallerId
-from ami_rotator.domain.campaign import DEFAULT_GROUP, CampaignPolicy
+from ami_rotator.clock import Clock, SystemClock
+from ami_rotator.domain.caller_id import NO_LIMIT, CallerId
+from ami_rotator.domain.campaign import DEFAULT_GROUP, CampaignPolicy, policy_from_dict
+from ami_rotator.domain.geography import places_of
 from ami_rotator.domain.types import E164, Area, Campaign, Group, Rung
+from ami_rotator.domain.warmup import daily_limit
 from ami_rotator.errors import RotatorError
 from ami_rotator.ledger.database import Connection, Database
+from ami_rotator.ledger.opt_outs import OptOut, opt_out_named
+
+_UTC = ZoneInfo("UTC")
 
 ChangeToken = NewType("ChangeToken", str)
 """A point in the database's history of changes; only meaningful to this database."""
@@ -24,22 +33,31 @@ class DuplicateCallerIdError(RotatorError):
 
 @dataclass(frozen=True, slots=True)
 class LimitDefaults:
-    """What holds where neither a caller-ID nor its group says anything."""
+    """What holds where neither a caller-ID nor its group says anything. `zone` is that of the setting TIMEZONE."""
 
     hourly_limit: int
     daily_limit: int
     cooldown_s: int
+    zone: ZoneInfo = _UTC
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """A group. None means the default; a limit of 0 means never."""
+    """A group. None (of the time zone: empty) means the default; a limit of 0 means never.
+
+    `soft_daily_limit` is how many uses a day leave the rest of the daily limit to overflow; `warmup` a curve
+    (`domain.warmup`), empty: none.
+    """
 
     name: Group
     max_concurrent: int = 1
     cooldown_s: int | None = None
     hourly_limit: int | None = None
     daily_limit: int | None = None
+    minute_limit: int | None = None
+    soft_daily_limit: int | None = None
+    timezone: str = ""
+    warmup: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +68,17 @@ class Changes:
     removed: tuple[E164, ...]
     has_campaigns: bool
     token: ChangeToken
+    opted_out: tuple[OptOut, ...] = ()
+    opted_in: tuple[OptOut, ...] = ()
 
 
 class Inventory:
     """Reads and writes the inventory. Every method raises LedgerUnavailableError while PostgreSQL is away."""
 
-    def __init__(self, database: Database, defaults: LimitDefaults) -> None:
+    def __init__(self, database: Database, defaults: LimitDefaults, clock: Clock | None = None) -> None:
         self._database = database
         self._defaults = defaults
+        self._clock = clock or SystemClock()
 
     async def token(self) -> ChangeToken:
         """Return the token of now. Take it before `load_all`, then ask `changed_since`: nothing falls in between."""
@@ -73,7 +94,7 @@ class Inventory:
                 "caller_ids_after", last, batch, defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
             )
             if rows:
-                yield [_caller_id(row) for row in rows]
+                yield self._caller_ids(rows)
             if len(rows) < batch:
                 return
             last = rows[-1]["caller_id"]
@@ -97,11 +118,24 @@ class Inventory:
             )
             removed = await connection.fetch(query("caller_ids_removed_since"), token)
             has_campaigns = await connection.fetchval(query("campaigns_changed_since"), token)
+            opted_out = await connection.fetch(query("opt_outs_changed_since"), token)
+            opted_in = await connection.fetch(query("opt_outs_removed_since"), token)
         return Changes(
-            tuple(_caller_id(row) for row in rows),
+            tuple(self._caller_ids(rows)),
             tuple(E164(row["name"]) for row in removed),
             bool(has_campaigns),
             following,
+            tuple(OptOut(E164(row["destination"]), Campaign(row["campaign"])) for row in opted_out),
+            tuple(opt_out_named(row["name"]) for row in opted_in),
+        )
+
+    async def warming(self) -> list[CallerId]:
+        """Return the caller-IDs whose daily limit grows by itself, as it is today. Put them anew when a day begins."""
+        defaults = self._defaults
+        return self._caller_ids(
+            await self._database.rows(
+                "caller_ids_warming", defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
+            )
         )
 
     async def add(
@@ -138,37 +172,50 @@ class Inventory:
     async def campaigns(self) -> dict[Campaign, CampaignPolicy]:
         """Return the policy of every campaign that has one of its own."""
         return {
-            Campaign(row["name"]): CampaignPolicy(
-                Campaign(row["name"]),
-                tuple(Group(name) for name in row["groups"]),
-                tuple(Rung(rung) for rung in row["rungs"]),
-            )
+            Campaign(row["name"]): policy_from_dict(Campaign(row["name"]), dict(row.items()))
             for row in await self._database.rows("all_campaigns")
         }
 
     async def save_campaign(self, policy: CampaignPolicy) -> None:
         """Add or change a campaign; groups that do not exist yet are made."""
         query = self._database.query
+        wanted = [(group, False) for group in policy.groups] + [(group, True) for group in policy.next_groups]
         async with self._database.transaction() as connection:
-            await connection.execute(query("save_campaign"), policy.name, [rung.value for rung in policy.rungs])
-            await _add_groups(connection, query("add_group"), policy.groups)
-            await connection.execute(query("drop_campaign_groups"), policy.name)
-            await connection.execute(query("add_campaign_groups"), policy.name, list(policy.groups))
+            await connection.execute(query("save_campaign"), policy.name, orjson.dumps(policy.to_dict()).decode())
+            rows = await connection.fetch(query("campaign_groups_of"), policy.name)
+            # Left alone where they are the same: a change of them files all caller-IDs of the groups anew.
+            if [(row["group_name"], row["is_next"]) for row in rows] != wanted:
+                await _add_groups(connection, query("add_group"), (*policy.groups, *policy.next_groups))
+                await connection.execute(query("drop_campaign_groups"), policy.name)
+                await connection.execute(
+                    query("add_campaign_groups"), policy.name, list(policy.groups), list(policy.next_groups)
+                )
 
     async def groups(self) -> dict[Group, GroupSettings]:
         """Return every group."""
         return {
-            Group(row["name"]): GroupSettings(
-                Group(row["name"]), row["max_concurrent"], row["cooldown_s"], row["hourly_limit"], row["daily_limit"]
-            )
+            Group(row["name"]): GroupSettings(**{**dict(row.items()), "name": Group(row["name"])})
             for row in await self._database.rows("all_groups")
         }
 
     async def save_group(self, group: GroupSettings) -> None:
         """Add or change a group."""
         await self._database.run(
-            "save_group", group.name, group.max_concurrent, group.cooldown_s, group.hourly_limit, group.daily_limit
+            "save_group",
+            group.name,
+            group.max_concurrent,
+            group.cooldown_s,
+            group.minute_limit,
+            group.hourly_limit,
+            group.daily_limit,
+            group.soft_daily_limit,
+            group.timezone,
+            group.warmup,
         )
+
+    def _caller_ids(self, rows: Sequence[asyncpg.Record]) -> list[CallerId]:
+        now_s = self._clock.wall_ms() / 1000
+        return [_caller_id(row, self._defaults.zone, now_s) for row in rows]
 
 
 async def _add_groups(connection: Connection, statement: str, groups: tuple[Group, ...]) -> None:
@@ -177,17 +224,26 @@ async def _add_groups(connection: Connection, statement: str, groups: tuple[Grou
         await connection.execute(statement, group)
 
 
-def _caller_id(row: asyncpg.Record) -> CallerId:
+def _caller_id(row: asyncpg.Record, zone: ZoneInfo, now_s: float) -> CallerId:
+    limit = row["daily_limit"]
+    if row["warmup"]:
+        today = datetime.fromtimestamp(now_s, ZoneInfo(row["timezone"]) if row["timezone"] else zone).date()
+        limit = daily_limit(limit, row["warmup"], (today - row["warmup_from"]).days)
     return CallerId(
         number=E164(row["caller_id"]),
         area=Area(row["area"]),
         group=Group(row["group_name"]),
         hourly_limit=row["hourly_limit"],
-        daily_limit=row["daily_limit"],
+        daily_limit=limit,
         cooldown_s=row["cooldown_s"],
         max_concurrent=row["max_concurrent"],
         switch=row["switch"],
         resting_until_ms=row["resting_until_ms"],
         carrier=row["carrier"],
         meta_json=row["meta_json"],
+        minute_limit=NO_LIMIT if row["minute_limit"] is None else row["minute_limit"],
+        soft_daily_limit=NO_LIMIT if row["soft_daily_limit"] is None else row["soft_daily_limit"],
+        timezone=row["timezone"],
+        attestation=row["attestation"],
+        places=places_of(Area(row["area"]), [Rung(rung) for rung in row["rungs"]], row["city"]),
     )
