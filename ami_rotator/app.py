@@ -16,7 +16,7 @@ from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.ami.listener import Listener
 from ami_rotator.ami.tracker import Tracker
 from ami_rotator.clock import Clock, SystemClock
-from ami_rotator.demo import SIMULATOR_NAME, fill_demo_inventory, simulated_dialer
+from ami_rotator.demo import SIMULATOR_NAME, fill_demo_inventory, remove_demo_inventory, simulated_dialer
 from ami_rotator.domain.campaign import DEFAULT_GROUP
 from ami_rotator.domain.numbers import area_of
 from ami_rotator.domain.types import Dialer
@@ -272,6 +272,10 @@ class _Preparation:
             await ensure_partitions(self._database)
             if self._with_demo:
                 await fill_demo_inventory(self._database, self._inventory)
+            elif removed := await remove_demo_inventory(self._database):
+                structlog.get_logger("daemon").info(
+                    "a real dialer is configured: the demo's caller-IDs were deleted", caller_ids=removed
+                )
             self._is_migrated = True
         return await self._inventory_sync.sync()
 

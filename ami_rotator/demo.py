@@ -28,6 +28,7 @@ from ami_rotator.supervise import keep_running
 
 SIMULATOR_NAME = "simulator"
 _CALLER_IDS = 3000
+_MARK = '{"demo": true}'
 
 
 @asynccontextmanager
@@ -60,8 +61,16 @@ async def fill_demo_inventory(database: Database, inventory: Inventory) -> int:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(row | {"meta_json": _MARK} for row in rows)
         report = await import_csv(path, database)
     for policy in demo_policies(DEMO_CAMPAIGNS):
         await inventory.save_campaign(policy)
     return report.added
+
+
+async def remove_demo_inventory(database: Database) -> int:
+    """Delete what `fill_demo_inventory` added; return how many caller-IDs. For the first start with a real dialer.
+
+    A number that nobody owns must never be presented, and a demo left behind would be.
+    """
+    return int(await database.value("remove_demo", [campaign.name for campaign in DEMO_CAMPAIGNS]))
