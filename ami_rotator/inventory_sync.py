@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from ami_rotator.domain.types import E164
+from ami_rotator.clock import Clock, SystemClock
+from ami_rotator.domain.types import E164, Rung
 from ami_rotator.domain.windows import window_starts_ms
 from ami_rotator.errors import LedgerUnavailableError
+from ami_rotator.ledger.exchanges import load_exchanges
 from ami_rotator.ledger.inventory import ChangeToken, Inventory
+from ami_rotator.ledger.opt_outs import OptOuts
 from ami_rotator.ledger.recall import Recall
 from ami_rotator.pool.assigner import Assigner
+from ami_rotator.pool.opt_outs import Entry, PoolOptOuts
 from ami_rotator.pool.rebuild import PoolState, Rebuild
 from ami_rotator.pool.redis_pool import RedisPool
 
@@ -24,6 +28,8 @@ _OTHERS_S = 1.5
 # A reservation that has ended is remembered for five minutes (pool/lua/include/reservations.lua); older calls may have been.
 _SURELY_LIVE_MS = 240_000
 _RECOUNTED_AT_ONCE = 2000
+# The time zones' days begin on whole quarters of an hour.
+_DAY_MAY_BEGIN_MS = 900_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,13 @@ class InventorySync:
     """
 
     def __init__(
-        self, inventory: Inventory, pool: RedisPool, assigner: Assigner, recall: Recall, zone: ZoneInfo
+        self,
+        inventory: Inventory,
+        pool: RedisPool,
+        assigner: Assigner,
+        recall: Recall,
+        zone: ZoneInfo,
+        clock: Clock | None = None,
     ) -> None:
         self.on_back: Callable[[], None] | None = None
         self._inventory = inventory
@@ -50,6 +62,9 @@ class InventorySync:
         self._assigner = assigner
         self._recall = recall
         self._zone = zone
+        self._clock = clock or SystemClock()
+        self._quarter = self._clock.wall_ms() // _DAY_MAY_BEGIN_MS
+        self._opt_outs = PoolOptOuts(pool)
         self._rebuild = Rebuild(pool)
         self._token: ChangeToken | None = None
         self._server: str | None = None
@@ -92,10 +107,15 @@ class InventorySync:
             await self._pool.put(changes.caller_ids, await self._pool.new_generation())
         if changes.removed:
             await self._pool.remove(changes.removed)
+        if changes.opted_out:
+            await self._opt_outs.add([(item.destination, item.campaign) for item in changes.opted_out])
+        if changes.opted_in:
+            await self._opt_outs.remove([(item.destination, item.campaign) for item in changes.opted_in])
         if changes.has_campaigns:
             await self._load_policies()
         self._token = changes.token
-        done = len(changes.caller_ids) + len(changes.removed)
+        await self._warm_up()
+        done = len(changes.caller_ids) + len(changes.removed) + len(changes.opted_out) + len(changes.opted_in)
         return f"{done} changes of the inventory taken over" if done or changes.has_campaigns else ""
 
     async def _bring_back(self, state: PoolState) -> str:
@@ -154,6 +174,7 @@ class InventorySync:
         return loaded.numbers
 
     async def _put_all(self, *, is_turn: bool = False) -> Loaded:
+        await self._opt_outs.replace(self._opted_out())
         generation = await self._pool.new_generation()
         numbers: list[E164] = []
         new = 0
@@ -170,7 +191,22 @@ class InventorySync:
             uses = await self._recall.uses(numbers[start : start + _RECOUNTED_AT_ONCE], hour_ms, day_ms)
             await self._rebuild.recount(uses, now_ms)
 
+    async def _opted_out(self) -> AsyncIterator[list[Entry]]:
+        async for batch in OptOuts(self._inventory.database).load_all():
+            yield [(item.destination, item.campaign) for item in batch]
+
+    async def _warm_up(self) -> None:
+        """Give caller-IDs that warm up the daily limit of a day that has begun."""
+        quarter = self._clock.wall_ms() // _DAY_MAY_BEGIN_MS
+        if quarter != self._quarter:
+            warming = await self._inventory.warming()
+            if warming:
+                await self._pool.put(warming, await self._pool.new_generation())
+            self._quarter = quarter
+
     async def _load_policies(self) -> None:
         policies = await self._inventory.campaigns()
+        if any(Rung.CITY in policy.rungs for policy in policies.values()):
+            self._assigner.cities = await load_exchanges(self._inventory.database)
         self._assigner.policies = policies
         await self._pool.save_policies(policies)

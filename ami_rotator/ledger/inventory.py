@@ -76,21 +76,21 @@ class Inventory:
     """Reads and writes the inventory. Every method raises LedgerUnavailableError while PostgreSQL is away."""
 
     def __init__(self, database: Database, defaults: LimitDefaults, clock: Clock | None = None) -> None:
-        self._database = database
+        self.database = database
         self._defaults = defaults
         self._clock = clock or SystemClock()
 
     async def token(self) -> ChangeToken:
         """Return the token of now. Take it before `load_all`, then ask `changed_since`: nothing falls in between."""
-        await self._database.run("restamp_after_restore")
-        return ChangeToken(await self._database.value("change_token"))
+        await self.database.run("restamp_after_restore")
+        return ChangeToken(await self.database.value("change_token"))
 
     async def load_all(self, batch: int = 2000) -> AsyncIterator[list[CallerId]]:
         """Give all caller-IDs in batches, in order of their number. No transaction is held open between them."""
         defaults = self._defaults
         last = ""
         while True:
-            rows = await self._database.rows(
+            rows = await self.database.rows(
                 "caller_ids_after", last, batch, defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
             )
             if rows:
@@ -106,8 +106,8 @@ class Inventory:
         miss one that took its time. The token is the oldest transaction that still ran, taken before the rows are read.
         """
         defaults = self._defaults
-        async with self._database.transaction(read_only=True) as connection:
-            query = self._database.query
+        async with self.database.transaction(read_only=True) as connection:
+            query = self.database.query
             following = ChangeToken(await connection.fetchval(query("change_token")))
             rows = await connection.fetch(
                 query("caller_ids_changed_since"),
@@ -133,7 +133,7 @@ class Inventory:
         """Return the caller-IDs whose daily limit grows by itself, as it is today. Put them anew when a day begins."""
         defaults = self._defaults
         return self._caller_ids(
-            await self._database.rows(
+            await self.database.rows(
                 "caller_ids_warming", defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
             )
         )
@@ -154,10 +154,10 @@ class Inventory:
         Raises:
             DuplicateCallerIdError: the number is there already; it is left as it is.
         """
-        async with self._database.transaction() as connection:
-            await connection.execute(self._database.query("add_group"), group)
+        async with self.database.transaction() as connection:
+            await connection.execute(self.database.query("add_group"), group)
             added = await connection.fetchval(
-                self._database.query("add_caller_id"),
+                self.database.query("add_caller_id"),
                 number,
                 carrier,
                 area,
@@ -173,14 +173,14 @@ class Inventory:
         """Return the policy of every campaign that has one of its own."""
         return {
             Campaign(row["name"]): policy_from_dict(Campaign(row["name"]), dict(row.items()))
-            for row in await self._database.rows("all_campaigns")
+            for row in await self.database.rows("all_campaigns")
         }
 
     async def save_campaign(self, policy: CampaignPolicy) -> None:
         """Add or change a campaign; groups that do not exist yet are made."""
-        query = self._database.query
+        query = self.database.query
         wanted = [(group, False) for group in policy.groups] + [(group, True) for group in policy.next_groups]
-        async with self._database.transaction() as connection:
+        async with self.database.transaction() as connection:
             await connection.execute(query("save_campaign"), policy.name, orjson.dumps(policy.to_dict()).decode())
             rows = await connection.fetch(query("campaign_groups_of"), policy.name)
             # Left alone where they are the same: a change of them files all caller-IDs of the groups anew.
@@ -195,12 +195,12 @@ class Inventory:
         """Return every group."""
         return {
             Group(row["name"]): GroupSettings(**{**dict(row.items()), "name": Group(row["name"])})
-            for row in await self._database.rows("all_groups")
+            for row in await self.database.rows("all_groups")
         }
 
     async def save_group(self, group: GroupSettings) -> None:
         """Add or change a group."""
-        await self._database.run(
+        await self.database.run(
             "save_group",
             group.name,
             group.max_concurrent,

@@ -31,6 +31,7 @@ class Assigner:
         clock: Clock | None = None,
     ) -> None:
         self.policies: Mapping[Campaign, CampaignPolicy] = {}
+        self.cities: Mapping[str, str] = {}
         self._pool = pool
         self._region = region
         self._dial_prefixes = tuple(dial_prefixes)
@@ -47,11 +48,12 @@ class Assigner:
         began = self._clock.monotonic_s()
         destination = parse_dialled(request.dialled, self._dial_prefixes, self._region)
         area = area_of(destination) if destination else Area("")
+        city = self.cities.get(destination[2:8], "") if destination and destination.startswith("+1") else ""
         policy = policy_of(request.campaign, self.policies)
         reservation = ReservationId(str(uuid.uuid4()))
         found: Assignment | Miss
         try:
-            found = await self._pool.assign(reservation, request, destination, area, steps(policy, area))
+            found = await self._pool.assign(reservation, request, destination, area, steps(policy, area, city))
         except PoolUnavailableError as error:
             found = Miss("unavailable", str(error))
         self._record(request, found, self._clock.monotonic_s() - began)
