@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 
+from ami_rotator.domain.access import Actor
 from ami_rotator.errors import LedgerUnavailableError, RotatorError, SettingsError
 from ami_rotator.ledger.queries import load_queries
 
@@ -68,10 +69,21 @@ def check_version(connection: Connection) -> None:
 class Database:
     """A pool of connections and the named queries. It connects when it is first used: the server may come later."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], timeout_s: float) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        timeout_s: float,
+        queries: Mapping[str, str],
+        actor: Actor | None = None,
+    ) -> None:
         self._pool = pool
         self._timeout_s = timeout_s
-        self._queries = load_queries()
+        self._queries = queries
+        self._actor = actor
+
+    def acting_as(self, actor: Actor) -> Database:
+        """Return the same database for changes that the audit notes under this actor."""
+        return Database(self._pool, self._timeout_s, self._queries, actor)
 
     @classmethod
     @asynccontextmanager
@@ -90,7 +102,7 @@ class Database:
         with as_unavailable():
             await pool
         try:
-            yield cls(pool, timeout_s)
+            yield cls(pool, timeout_s, load_queries())
         finally:
             try:
                 await asyncio.wait_for(pool.close(), timeout=5)
@@ -112,7 +124,15 @@ class Database:
     async def transaction(self, *, read_only: bool = False) -> AsyncIterator[Connection]:
         """Lend a connection in a transaction: all of it or nothing."""
         async with self.connection() as connection, connection.transaction(readonly=read_only):
+            if self._actor is not None:
+                await connection.execute(
+                    self._queries["set_actor"], self._actor.name, self._actor.via, self._actor.address
+                )
             yield connection
+
+    def _lend(self) -> AbstractAsyncContextManager[Connection]:
+        # Who acts is known to one transaction only.
+        return self.connection() if self._actor is None else self.transaction()
 
     def query(self, name: str) -> str:
         """Return the statement of a named query."""
@@ -120,17 +140,17 @@ class Database:
 
     async def rows(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a named query and return its rows."""
-        async with self.connection() as connection:
+        async with self._lend() as connection:
             return await connection.fetch(self._queries[name], *arguments)
 
     async def value(self, name: str, *arguments: Any) -> Any:
         """Run a named query and return the first column of its first row."""
-        async with self.connection() as connection:
+        async with self._lend() as connection:
             return await connection.fetchval(self._queries[name], *arguments)
 
     async def run(self, name: str, *arguments: Any) -> None:
         """Run a named query."""
-        async with self.connection() as connection:
+        async with self._lend() as connection:
             await connection.execute(self._queries[name], *arguments)
 
     async def ping(self) -> None:
