@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from typing import Any
 
 import aiohttp_jinja2
 import structlog
@@ -14,9 +12,9 @@ from ami_rotator.http.asking import address_of, same_secret
 from ami_rotator.http.auth import COOKIE, SESSION_S, SESSIONS, check_admin, check_same_origin, is_https
 from ami_rotator.http.deps import DEPS
 from ami_rotator.http.figures import View, view
+from ami_rotator.http.pages.frame import page
 from ami_rotator.http.replies import ApiError
 
-NONCE = web.RequestKey("NONCE", str)
 _DATA_BUDGET_S = 10.0
 
 _log = structlog.get_logger(__name__)
@@ -52,14 +50,14 @@ async def now(request: web.Request) -> web.Response:
     except Exception as error:
         _log.exception("dashboard failed")
         raise ApiError(500, "Failed to load dashboard: the data could not be read; the log says why") from error
-    return _page(request, "now.html", {"view": shown})
+    return page(request, "now.html", {"view": shown})
 
 
 async def sign_in_form(request: web.Request) -> web.Response:
     """Show the form."""
     if request.app[SESSIONS].is_valid(request.cookies.get(COOKIE, "")):
         raise web.HTTPSeeOther("/dashboard")
-    return _page(request, "sign_in.html", {"message": ""})
+    return page(request, "sign_in.html", {"message": ""})
 
 
 async def sign_in(request: web.Request) -> web.Response:
@@ -74,13 +72,13 @@ async def sign_in(request: web.Request) -> web.Response:
     wait_s = await deps.allow("sign-in", str(address_of(peer)))
     if wait_s is not None:
         message = f"Too many tries. Wait {round(wait_s) + 1} seconds, then try again."
-        response = _page(request, "sign_in.html", {"message": message}, 429)
+        response = page(request, "sign_in.html", {"message": message}, 429)
         response.headers["Retry-After"] = str(max(1, round(wait_s)))
         return response
     token = str((await request.post()).get("token", "")).strip()
     if not same_secret(token, deps.admin_token):
         message = "That is not the token. It is ADMIN_TOKEN in the settings, or was printed when the daemon started."
-        return _page(request, "sign_in.html", {"message": message}, 401)
+        return page(request, "sign_in.html", {"message": message}, 401)
     response = web.Response(status=303, headers={"Location": "/dashboard"})
     response.set_cookie(
         COOKIE,
@@ -120,8 +118,3 @@ async def root(request: web.Request) -> web.Response:
 def wants_html(request: web.Request) -> bool:
     """Tell whether a person asks: only browsers name HTML."""
     return "text/html" in request.headers.get("Accept", "")
-
-
-def _page(request: web.Request, template: str, context: dict[str, Any], status: int = 200) -> web.Response:
-    request[NONCE] = nonce = secrets.token_urlsafe(16)
-    return aiohttp_jinja2.render_template(template, request, {**context, "nonce": nonce}, status=status)

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ami_rotator.clock import Clock
 from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Group, Miss, State
+from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.settings import Settings
 
 DialerState = Literal["up", "connecting", "down"]
@@ -157,6 +158,7 @@ class Deps:
     dialers: tuple[str, ...] = ()
     metrics: Callable[[], bytes] = bytes
     answered: Callable[[str, int, float], None] | None = None
+    pages: PageDeps | None = None
 
 
 DEPS = web.AppKey("DEPS", Deps)

@@ -15,6 +15,8 @@ from aiohttp import web
 from ami_rotator.http import caller_ids, dashboard, health, live, next_cid, openapi
 from ami_rotator.http.auth import SESSIONS, Sessions
 from ami_rotator.http.deps import DEPS, Deps
+from ami_rotator.http.pages.frame import NONCE
+from ami_rotator.http.pages.routes import add_pages
 from ami_rotator.http.replies import ApiError, error_reply, json_reply
 
 BODY_MAX = 16 * 1024
@@ -55,6 +57,8 @@ def make_app(deps: Deps) -> web.Application:
     app.router.add_post("/sign-in", dashboard.sign_in)
     app.router.add_post("/sign-out", dashboard.sign_out)
     app.router.add_post("/add-number", caller_ids.add_number)
+    if deps.pages is not None:
+        add_pages(app, deps.pages)
     app.router.add_static("/static", deps.web_dir / "static")
     return app
 
@@ -110,7 +114,7 @@ async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     headers["Referrer-Policy"] = "no-referrer"
     headers["X-Frame-Options"] = "DENY"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    nonce = request.get(dashboard.NONCE)
+    nonce = request.get(NONCE)
     page = f"; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
     headers["Content-Security-Policy"] = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'" + (
         page if nonce else ""

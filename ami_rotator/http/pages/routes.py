@@ -1,0 +1,28 @@
+"""Which address is which page."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from aiohttp import web
+
+from ami_rotator.http.pages import caller_ids, import_file
+from ami_rotator.http.pages.deps import PageDeps
+from ami_rotator.http.pages.frame import PAGES
+
+
+def add_pages(app: web.Application, pages: PageDeps) -> None:
+    """Add all pages to an application."""
+    app[PAGES] = pages
+    app[import_file.WAITING] = import_file.Waiting(Path(tempfile.gettempdir()) / f"ami-rotator-import-{os.getpid()}")
+    get, post = partial(app.router.add_get, allow_head=False), app.router.add_post
+    get("/caller-ids", caller_ids.caller_ids)
+    post("/caller-ids", caller_ids.change_caller_ids)
+    post("/caller-ids/add", caller_ids.add_caller_id)
+    get("/caller-ids/export.csv", caller_ids.export)
+    get("/caller-ids/import", import_file.import_form)
+    post("/caller-ids/import", import_file.preview)
+    post("/caller-ids/import/now", import_file.import_for_good)
