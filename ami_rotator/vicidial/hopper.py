@@ -32,7 +32,7 @@ _LEADS_SQL = "SELECT lead_id, phone_code, phone_number, alt_phone, address3 FROM
 _LEADS_AT_ONCE = 500
 _LEADS_A_REFRESH = 5_000
 _LEADS_A_TURN = 50
-_LOOK_UP_S = 0.12
+_LOOK_UP_S = 0.1
 _AT_A_BREATH = 5_000
 _AHEAD_MOST = 2_000
 
@@ -84,7 +84,7 @@ class Hopper:
             await check_schema(self._connection, "hopper")
             await self._connection.rows(_PACKED_MOST_SQL)
         order = await self._read_order()
-        await self._look_up(order, began_s)
+        await self._look_up(order)
         self.view = await self._count(order, began_s)
         return self.view
 
@@ -97,15 +97,16 @@ class Hopper:
             await asyncio.sleep(0)
         return order
 
-    async def _look_up(self, order: Mapping[Campaign, Sequence[str]], began_s: float) -> None:
+    async def _look_up(self, order: Mapping[Campaign, Sequence[str]]) -> None:
         """Find the areas that are not known yet, the next calls of all campaigns first, as far as time allows."""
         known = self._areas
         unknown = [[lead for lead in leads if lead not in known] for leads in order.values()]
         longest = max(map(len, unknown), default=0)
         turns = (leads[turn : turn + _LEADS_A_TURN] for turn in range(0, longest, _LEADS_A_TURN) for leads in unknown)
+        until_s = self._clock.monotonic_s() + _LOOK_UP_S
         wanted = list(islice(chain.from_iterable(turns), _LEADS_A_REFRESH))
         for start in range(0, len(wanted), _LEADS_AT_ONCE):
-            if start and self._clock.monotonic_s() - began_s > _LOOK_UP_S:
+            if start and self._clock.monotonic_s() > until_s:
                 return
             part = wanted[start : start + _LEADS_AT_ONCE]
             found = await self._connection.rows(_LEADS_SQL.format(", ".join({lead.rstrip("ADL") for lead in part})))

@@ -10,6 +10,8 @@ import pytest
 
 from ami_rotator.domain.types import Dialer
 from ami_rotator.vicidial.address import DatabaseAddress
+from ami_rotator.vicidial.connection import VicidialConnection
+from ami_rotator.vicidial.errors import VicidialUnavailableError
 from ami_rotator.vicidial.feed import FeedPace
 from tests.support.feed_listener import DIALER, SERVER_IP, FeedListener
 from tests.support.mariadb import MariaDb, create_vicidial_database, execute, execute_many
@@ -223,13 +225,20 @@ async def test_a_frozen_database_turns_the_feed_off_in_time_and_it_comes_back(ow
         own_mariadb.freeze()
         try:
             off_s = await feed.until_off()
-            await asyncio.sleep(3)  # the kernel of a frozen server still accepts: the handshake must end by itself
+            # The kernel of a frozen server still accepts: the handshake must end by itself.
+            another = VicidialConnection(address, purpose="test", connect_limit_s=0.5)
+            began_s = time.monotonic()
+            with pytest.raises(VicidialUnavailableError, match="did not answer"):
+                await another.open()
+            connect_s = time.monotonic() - began_s
+            await asyncio.sleep(2)
             assert "did not answer" in feed.feed.state().why
         finally:
             own_mariadb.thaw()
         on_s = await feed.until_on()
 
     assert off_s < 1.5
+    assert connect_s < 1.5
     assert on_s < 5
 
 
@@ -242,7 +251,8 @@ async def test_calls_flow_again_within_five_seconds_of_a_restart(own_mariadb: Ma
         await feed.until(lambda it: len(it.calls) == 39)
         own_mariadb.kill()
         await feed.until_off()
-        own_mariadb.start()
+        await asyncio.sleep(4)  # the pauses between tries are at their longest now
+        await asyncio.to_thread(own_mariadb.start)
         up_s = time.monotonic()
         await writer.connect()
         wrote = 0

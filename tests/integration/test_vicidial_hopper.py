@@ -76,7 +76,7 @@ async def test_a_lead_is_looked_up_once(vicidial_database: DatabaseAddress) -> N
     assert (empty.ready, empty.ahead, empty.counts) == (0, {}, ())
 
 
-async def test_fifty_thousand_leads_in_two_hundred_areas(vicidial_database: DatabaseAddress) -> None:
+async def test_fifty_thousand_leads_in_two_hundred_areas(mariadb: MariaDb, vicidial_database: DatabaseAddress) -> None:
     rng = random.Random(7)
     areas = [str(area) for area in rng.sample(range(201, 990), 200)]
     leads = [(lead, "1", f"{rng.choice(areas)}{rng.randrange(2000000, 9999999)}", "", "") for lead in range(1, 200_001)]
@@ -92,15 +92,19 @@ async def test_fifty_thousand_leads_in_two_hundred_areas(vicidial_database: Data
     while view.unread:
         view = await hopper.refresh()
         took_ms.append(view.took_ms)
+    server_s, own_s = mariadb.cpu_s(), time.process_time()
     for _ in range(5):
-        began_s = time.process_time()
         view = await hopper.refresh()
-        own_ms = (time.process_time() - began_s) * 1000
         took_ms.append(view.took_ms)
+    server_ms, own_ms = (mariadb.cpu_s() - server_s) * 200, (time.process_time() - own_s) * 200
 
-    print(f"refreshes from empty, ms: {took_ms}; processor time of ours in the last: {own_ms:.0f} ms")
+    print(
+        f"refreshes from empty, ms: {took_ms}; processor time of the last: server {server_ms:.0f}, own {own_ms:.0f} ms"
+    )
     assert 50_000 == view.ready == sum(count.ready for count in view.counts)
     assert Counter(lead[2][:3] for lead in chosen) == _by_area(view.counts)
+    # In processor time: how long it takes depends on who else wants the machine.
+    assert server_ms + own_ms <= 200
     assert all(len(order) >= 100 for order in first.ahead.values()), "the next calls come first"
 
 

@@ -126,7 +126,7 @@ async def test_write_back_outlives_an_outage(own_mariadb: MariaDb) -> None:
     for code in codes:
         back.note(code, "6465550100")
     await _until(lambda: bool(back.state().why))
-    own_mariadb.start()
+    await asyncio.to_thread(own_mariadb.start)
     await _until(lambda: not back.state().waiting)
     task.cancel()
     with suppress(asyncio.CancelledError):
