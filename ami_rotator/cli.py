@@ -18,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.app import App
 from ami_rotator.cli_jobs import jobs_cli
+from ami_rotator.cli_vicidial import vicidial_cli
 from ami_rotator.dialplan import Hook, patterns_for, render
 from ami_rotator.errors import RotatorError
 from ami_rotator.ledger.csv_export import export_csv
@@ -32,6 +33,7 @@ from ami_rotator.stores import open_stores
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(jobs_cli, name="jobs")
+app.add_typer(vicidial_cli, name="vicidial")
 _T = TypeVar("_T")
 _console = Console(stderr=True, highlight=False)
 

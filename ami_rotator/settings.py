@@ -27,7 +27,7 @@ from ami_rotator.errors import SettingsError
 UNSAFE_TOKENS = frozenset({"change-me-in-production", "your_admin_token", "changeme", "change-me", "admin"})
 """Tokens from examples. They are never accepted."""
 
-Mode = Literal["hook", "direct", "observe"]
+Mode = Literal["hook", "direct", "observe", "push"]
 
 
 class DialerSettings(BaseModel):
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     ami_secret: SecretStr = Field(SecretStr(""), description="AMI secret for AMI_HOST")
     ami_mode: Mode = Field(
         "hook",
-        description="hook: set a variable that the dialplan applies; direct: set the number itself; observe: set nothing",
+        description="hook: set a variable that the dialplan applies; direct: set the number itself; observe: set nothing; push: only count what VICIdial chose",
     )
     ami_ping_interval_s: float = Field(
         10.0, gt=0, le=300, description="Seconds between AMI pings; a dialer silent for two of them is reconnected"
@@ -149,6 +149,19 @@ class Settings(BaseSettings):
         False,
         description="Write the number that was really sent into vicidial_dial_cid_log, so that VICIdial's reports stay true",
     )
+
+    vicidial_push: Literal["off", "sql", "api"] = Field(
+        "off",
+        description="Keep VICIdial's own CID groups switched to eligible numbers: off, sql (needs rights to change), or api (VICIDIAL_API_URL); for dialers in mode push",
+    )
+    vicidial_push_groups: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="CID groups to keep by api, with commas between"
+    )
+    vicidial_api_url: str | None = Field(
+        None, description="VICIdial's Non-Agent API: https://dialer/vicidial/non_agent_api.php"
+    )
+    vicidial_api_user: str = Field("", description="User of the Non-Agent API, level 8 with Modify Campaigns")
+    vicidial_api_password: SecretStr = Field(SecretStr(""), description="Password of the Non-Agent API user")
 
     # HTTP
     api_host: str = Field("127.0.0.1", description="Address the HTTP server listens on")
@@ -256,6 +269,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "ADMIN_TOKEN: not set; with a real Redis, database or dialer it must be: openssl rand -hex 24"
             )
+        if self.vicidial_push == "api" and not (self.vicidial_api_url and self.vicidial_push_groups):
+            raise ValueError(
+                "VICIDIAL_PUSH: api needs VICIDIAL_API_URL and VICIDIAL_PUSH_GROUPS; set both, or write off"
+            )
+        if self.vicidial_push == "sql" and self.vicidial_database_url is None and self.vicidial_db_host is None:
+            raise ValueError("VICIDIAL_PUSH: sql needs VICIDIAL_DATABASE_URL; set it, or write off")
         return self
 
     @property

@@ -111,7 +111,7 @@ class Listener:
                 self.on_fact(fact)
             adopted = sum(isinstance(fact, TrunkBegan) for fact in facts)
             told = {_name(fact.key) for fact in facts if isinstance(fact, CallEnded)}
-            ended = len(told) + await self._release_gone(reserved, calls_up(rows), told)
+            ended = len(told) + await self._release_gone(reserved, calls_up(self._tracker.still_up(rows)), told)
         self._metrics.resync.labels(self._dialer, "adopted").inc(adopted)
         self._metrics.resync.labels(self._dialer, "ended").inc(ended)
         return f"{self._dialer}: {ended} calls had ended, {adopted} adopted" if adopted or ended else ""
@@ -206,7 +206,8 @@ class Listener:
             while call.waiting:
                 fact = call.waiting.popleft()
                 if isinstance(fact, CallAnnounced):
-                    await self._ahead.assign(fact, call)
+                    if self._mode != "push":
+                        await self._ahead.assign(fact, call)
                 elif isinstance(fact, CallSeen):
                     await self._assign(fact, call)
                 elif isinstance(fact, TrunkBegan):
@@ -239,7 +240,7 @@ class Listener:
             return
         if call.number and self._mode == "direct" and fact.kind == "auto":
             self._actions.set_caller_id_number(fact.channel, call.number)
-        if not fact.campaign or call.is_asked:
+        if not fact.campaign or call.is_asked or self._mode == "push":
             return
         call.is_asked = True
         found = await self._assigner.assign(
@@ -263,7 +264,11 @@ class Listener:
 
     async def _confirm(self, fact: TrunkBegan, call: CallLine) -> None:
         self.on_presented(fact.key.code, fact.presented)
-        shown = parse_number(fact.presented, self._region) or fact.presented
+        number = parse_number(fact.presented, self._region)
+        if self._mode == "push" and number is not None:
+            trunk = f"{self._dialer}:{fact.trunk_uniqueid}"
+            await surely(self._clock, self._give_up_s, lambda: self._pool.count_use(number, trunk))
+        shown = number or fact.presented
         confirmed = await surely(
             self._clock, self._give_up_s, lambda: self._pool.confirm(fact.key, shown, fact.trunk_uniqueid)
         )

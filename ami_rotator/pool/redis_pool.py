@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.caller_id import CallerId
@@ -34,6 +34,8 @@ from ami_rotator.domain.types import (
 from ami_rotator.domain.windows import ZoneOffsets, zone_offsets
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.pool.book import Book
+from ami_rotator.pool.clock import now_ms
+from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.flights import Flights
 from ami_rotator.pool.scripts import Script, load_scripts
 
@@ -96,7 +98,7 @@ class RedisPool:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         inventory: str,
         zone: ZoneInfo,
         ttl_s: float,
@@ -220,6 +222,19 @@ class RedisPool:
             return None
         self.book.strike(ReservationId(answer[1]))
         return E164(answer[2]) if answer[0] == "released" else None
+
+    async def count_use(self, number: E164, trunk: str) -> bool:
+        """Count a use that VICIdial chose itself, once a trunk leg (`trunk` names it); false where it is none of ours."""
+        return bool(await self._run("count", number, trunk, *self.zone_args()))
+
+    async def numbers_by_state(self) -> dict[State, list[E164]]:
+        """Return all caller-IDs by state. Reads everything: for once a minute, not for a call."""
+        found: dict[State, list[E164]] = {state: [] for state in State}
+        for group in await self.groups():
+            for state in State:
+                key = f"{state.value}:{self.tag}:{group}"
+                found[state] += await self._guard(partial(self._redis.zrange, key, 0, -1))
+        return found
 
     async def renew(self, reservations: Sequence[ReservationId]) -> list[ReservationId]:
         """Let reservations live on for a whole lifetime; return those that are no longer live."""
@@ -355,12 +370,11 @@ class RedisPool:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for identity in ids:
                     pipe.hmget(f"reservation:{self.tag}:{identity}", "dialer", "code", "uniqueid", "tk", "at")
-                return [await self._redis.time(), *await pipe.execute()]
+                return [await now_ms(self._redis, self.tag), *await pipe.execute()]
 
-        (seconds, micros), *found = await self._guard(read)
-        now_ms = seconds * 1000 + micros // 1000
+        redis_ms, *found = await self._guard(read)
         return [
-            LiveCall(ReservationId(identity), CallKey(dialer, code, uniqueid), trunk or "", int(at), now_ms - int(at))
+            LiveCall(ReservationId(identity), CallKey(dialer, code, uniqueid), trunk or "", int(at), redis_ms - int(at))
             for identity, (of, code, uniqueid, trunk, at) in zip(ids, found, strict=True)
             if of == dialer
         ]
@@ -389,7 +403,7 @@ class RedisPool:
                 f"Redis is full and takes nothing more ({error}). Calls keep VICIdial's own caller-ID until there is room. See"
                 " whether PostgreSQL is away (records then wait in Redis), and give Redis more memory (maxmemory)."
             ) from error
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             raise PoolUnavailableError(
                 f"Redis did not answer ({type(error).__name__}: {error}). Calls keep VICIdial's own caller-ID until it "
                 "does. Check that it runs, and REDIS_URL."
