@@ -93,6 +93,10 @@ class Tracker:
             for call, age in dropped
         ]
 
+    def still_up(self, rows: Iterable[Event]) -> list[Event]:
+        """Return the rows of a CoreShowChannels list without the channels whose hang-up was seen since."""
+        return [row for row in rows if not self._book.is_past(row["Uniqueid"])]
+
     def doubt(self) -> None:
         """Doubt every channel that is known now. Call it when the connection is up again, before asking for a list."""
         self._doubtful = {uniqueid for call in self._book for uniqueid in call.channels}
@@ -104,7 +108,7 @@ class Tracker:
         unknown. Calls that are up and not known are followed from here on; no CallSeen is said for them. Events may be
         older or newer than the list: a channel whose hang-up was seen is not taken back.
         """
-        up = [channel for channel in channels_up(rows) if not self._book.is_past(channel.uniqueid)]
+        up = channels_up(self.still_up(rows))
         gone = self._doubtful.difference(channel.uniqueid for channel in up)
         self._doubtful = set()
         facts: list[Fact] = []
