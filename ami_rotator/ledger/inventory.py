@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NewType
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from ami_rotator.domain.caller_id import NO_LIMIT, CallerId
 from ami_rotator.domain.campaign import DEFAULT_GROUP, CampaignPolicy, policy_from_dict
 from ami_rotator.domain.geography import places_of
 from ami_rotator.domain.types import E164, Area, Campaign, Group, Rung
-from ami_rotator.domain.warmup import daily_limit
+from ami_rotator.domain.warmup import DAYS_MAX, daily_limit
 from ami_rotator.errors import RotatorError
 from ami_rotator.ledger.database import Connection, Database
 from ami_rotator.ledger.opt_outs import OptOut, opt_out_named
@@ -132,9 +132,11 @@ class Inventory:
     async def warming(self) -> list[CallerId]:
         """Return the caller-IDs whose daily limit grows by itself, as it is today. Put them anew when a day begins."""
         defaults = self._defaults
+        today = datetime.fromtimestamp(self._clock.wall_ms() / 1000, defaults.zone).date()
+        first_day = today - timedelta(days=DAYS_MAX + 2)  # the new limit of the day after the last is due as well
         return self._caller_ids(
             await self.database.rows(
-                "caller_ids_warming", defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
+                "caller_ids_warming", defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s, first_day
             )
         )
 

@@ -60,7 +60,7 @@ WHERE c.caller_id IN (
 );
 
 -- caller_ids_warming --
--- The caller-IDs whose daily limit may be another tomorrow because they warm up; limits as above, $1 to $3.
+-- The caller-IDs that began to warm up on day $4 or later; limits as above, $1 to $3.
 SELECT
     c.caller_id, c.area, c.group_name, c.carrier, c.switch::text AS switch, c.attestation, g.max_concurrent, g.timezone,
     g.soft_daily_limit, g.rungs, COALESCE(c.minute_limit, g.minute_limit) AS minute_limit,
@@ -74,7 +74,7 @@ SELECT
 FROM caller_ids AS c JOIN group_policies AS g ON g.name = c.group_name
 LEFT JOIN exchanges AS e
     ON 'city' = ANY (g.rungs) AND c.caller_id LIKE '+1%' AND e.prefix = substr(c.caller_id, 3, 6)
-WHERE g.warmup IS NOT NULL AND c.warmup_from >= CURRENT_DATE - 100;
+WHERE g.warmup IS NOT NULL AND c.warmup_from >= $4::date;
 
 -- caller_ids_removed_since --
 -- The caller-IDs that were deleted in transaction $1 or later and are not back.
