@@ -8,10 +8,12 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import orjson
 import structlog
 
+from ami_rotator.admin.caller_ids import CallerIds
 from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.ami.listener import Listener
 from ami_rotator.ami.tracker import Tracker
@@ -27,6 +29,7 @@ from ami_rotator.gauges import Gauges
 from ami_rotator.http.deps import Deps, NewCallerId
 from ami_rotator.http.fastagi import start_fastagi
 from ami_rotator.http.limits import MinuteLimits
+from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.inventory_sync import InventorySync
 from ami_rotator.jobs.book import JobBook
 from ami_rotator.jobs.inventory_jobs import inventory_jobs
@@ -44,7 +47,9 @@ from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.connect import connect
 from ami_rotator.pool.filler import Filler
+from ami_rotator.pool.inspection import Inspection
 from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pushing import pushing
 from ami_rotator.settings import DialerSettings, Settings
 from ami_rotator.status import Status
 from ami_rotator.stopping import StopBudget, background, close_server, following, serving
@@ -107,9 +112,12 @@ class App:
         database = await stack.enter_async_context(Database.open(stores.database_dsn))
         pool = RedisPool(redis, settings.inventory, settings.zone, settings.reservation_ttl_seconds, clock=clock)
         defaults = LimitDefaults(
-            settings.default_hourly_limit, settings.default_daily_limit, settings.default_cooldown_seconds
+            settings.default_hourly_limit,
+            settings.default_daily_limit,
+            settings.default_cooldown_seconds,
+            settings.zone,
         )
-        inventory = Inventory(database, defaults)
+        inventory = Inventory(database, defaults, clock)
         dialers = settings.all_dialers()
         is_demo = not dialers
         if is_demo:
@@ -117,7 +125,7 @@ class App:
             dialers = (dialer,)
         prefixes = sorted({prefix for dialer in dialers for prefix in dialer.dial_prefixes})
         assigner = Assigner(pool, settings.default_region, prefixes, self.metrics, clock)
-        sync = InventorySync(inventory, pool, assigner, Recall(database), settings.zone)
+        sync = InventorySync(inventory, pool, assigner, Recall(database), settings.zone, clock)
         preparation = _Preparation(stores.database_dsn, database, inventory, sync, with_demo=is_demo)
         await self._load(preparation, pool, assigner)
 
@@ -149,7 +157,17 @@ class App:
         shown = [(dialer, link) for dialer, link, _ in links]
         status = Status(pool, database, shown, SIMULATOR_NAME if is_demo else None, scheduler.runs)
         names = tuple(dialer.name for dialer in dialers)
-        deps = self._deps(status, assigner, _adding(inventory, sync), names)
+        inspection = Inspection(redis, pool.tag, settings.zone, clock)
+        pages = PageDeps(
+            database=database,
+            caller_ids=CallerIds(database, defaults, inspection, settings.default_region, sync.sync),
+            defaults=defaults,
+            take_over=sync.sync,
+            jobs=status.jobs,
+            wish=book.wish,
+            dialers=lambda: [(dialer, link.state) for dialer, link in shown],
+        )
+        deps = replace(self._deps(status, assigner, _adding(inventory, sync), names), pages=pages)
         await stack.enter_async_context(serving(deps, listening))
         if settings.fastagi_port:
             stack.push_async_callback(close_server, await start_fastagi(deps))
@@ -167,9 +185,12 @@ class App:
                 writes_back=settings.vicidial_write_back,
             )
             filler.expect = foresight.expect
+            status.hopper = foresight.ready_leads
+            status.policies = lambda: assigner.policies
             for listener in listeners:
                 listener.on_presented = foresight.on_presented
             await stack.enter_async_context(foresight.running())
+        await stack.enter_async_context(pushing(settings, address, pool, self.metrics, clock))
         following_all = following([(link, listener) for _, link, listener in links], budget, _DRAIN_S)
         await stack.enter_async_context(following_all)
 

@@ -12,7 +12,7 @@ import structlog
 from ami_rotator.ami.facts import CallAnnounced
 from ami_rotator.ami.listener import Listener
 from ami_rotator.clock import Clock
-from ami_rotator.domain.types import CallKey, Dialer
+from ami_rotator.domain.types import Area, CallKey, Campaign, Dialer
 from ami_rotator.domain.warmth import Demand
 from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.database import Database
@@ -122,6 +122,10 @@ class Foresight:
     def hopper(self) -> HopperView:
         """What is about to be dialled; empty where that is not known any more."""
         return self._hopper.view if self._is_fresh() else HopperView()
+
+    def ready_leads(self) -> list[tuple[Campaign, Area, int]]:
+        """Return campaign, area and ready leads, most first."""
+        return [(item.campaign, item.area, item.ready) for item in self.hopper.counts]
 
     def expect(self, history: Sequence[Demand]) -> Sequence[Demand]:
         """Return the calls a minute to come, from the hopper where it is known; `history` is what was called lately."""

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ami_rotator.ami.dialer import AmiDialer
+from ami_rotator.domain.campaign import CampaignPolicy, policy_of
+from ami_rotator.domain.types import Area, Campaign
 from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError
-from ami_rotator.http.deps import DashboardData, DialerHealth, DialerState, Health, LastCall, Minute, WarmDepth
+from ami_rotator.http.deps import (
+    DashboardData,
+    DialerHealth,
+    DialerState,
+    Health,
+    LastCall,
+    Minute,
+    NextCalls,
+    WarmDepth,
+)
 from ami_rotator.jobs.job import JobRun
 from ami_rotator.ledger import reports
 from ami_rotator.ledger.database import Database
@@ -16,6 +27,7 @@ from ami_rotator.settings import DialerSettings
 
 _LOOK_S = 1.0
 _LAST_CALLS = 30
+_NEXT_CALLS = 20
 
 
 class Status:
@@ -33,6 +45,9 @@ class Status:
         jobs: Callable[[], Awaitable[Sequence[JobRun]]],
     ) -> None:
         self.jobs = jobs
+        # Campaign, area and ready leads, most first: replaced where VICIdial's hopper is read.
+        self.hopper: Callable[[], Sequence[tuple[Campaign, Area, int]]] = tuple
+        self.policies: Callable[[], Mapping[Campaign, CampaignPolicy]] = dict
         self._pool = pool
         self._database = database
         self._dialers = dialers
@@ -78,6 +93,22 @@ class Status:
             minutes=minutes,
             last_calls=calls,
             misses=misses,
+            next_calls=await self._next_calls() if pool else (),
+        )
+
+    async def _next_calls(self) -> tuple[NextCalls, ...]:
+        """Return the demand that the hopper has, each with what there is for it."""
+        leads = self.hopper()[:_NEXT_CALLS]
+        policies = self.policies()
+        places = [[(group, area) for group in policy_of(campaign, policies).groups] for campaign, area, _ in leads]
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                counts = iter(await self._pool.eligible([place for some in places for place in some]))
+        except (PoolUnavailableError, TimeoutError):
+            return ()
+        return tuple(
+            NextCalls(campaign, area, ready, sum(next(counts) for _ in some))
+            for (campaign, area, ready), some in zip(leads, places, strict=True)
         )
 
     async def _redis_ok(self) -> bool:

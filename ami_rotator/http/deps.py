@@ -9,12 +9,14 @@ from typing import Any, Literal, Protocol
 
 from aiohttp import web
 
+from ami_rotator.admin.desk import AdminDesk
 from ami_rotator.clock import Clock
 from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Group, Miss, State
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.settings import Settings
 
 DialerState = Literal["up", "connecting", "down"]
+LimitKind = Literal["agent", "ip", "sign-in", "sign-in-name", "user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,19 @@ class WarmDepth:
 
 
 @dataclass(frozen=True, slots=True)
+class NextCalls:
+    """What VICIdial's hopper is about to dial: `ready` leads of a campaign and area, and the caller-IDs that there are.
+
+    `eligible` counts caller-IDs of that very area in the campaign's groups that a call could have at this moment.
+    """
+
+    campaign: str
+    area: str
+    ready: int
+    eligible: int
+
+
+@dataclass(frozen=True, slots=True)
 class LastCall:
     """One assignment. Numbers in E.164 (`presented` as Asterisk had it); empty where not known yet.
 
@@ -117,6 +132,7 @@ class DashboardData:
     minutes: Sequence[Minute] = ()
     last_calls: Sequence[LastCall] = ()
     misses: Mapping[str, int] = field(default_factory=dict)
+    next_calls: Sequence[NextCalls] = ()
 
 
 class CallerIdSource(Protocol):
@@ -130,7 +146,7 @@ class CallerIdSource(Protocol):
 class Allow(Protocol):
     """A rate limit."""
 
-    async def __call__(self, kind: Literal["agent", "ip", "sign-in"], subject: str) -> float | None:
+    async def __call__(self, kind: LimitKind, subject: str) -> float | None:
         """Count one use; None if it is within the limit, else the seconds until the next one is."""
         ...
 
@@ -141,8 +157,8 @@ class Deps:
 
     `dialers` names the dialers that are served (the simulator's included); a request that names none belongs to the only
     one. `add_caller_id` says whether the number is new and raises LedgerUnavailableError; `dashboard` answers with what it
-    can reach rather than raise. `admin_token` and `session_key` are the settings', or those made up for the embedded demo.
-    `answered` is told path, status and seconds of each answer to a machine.
+    can reach rather than raise. `admin_token` is the setting, or that made up for the embedded demo.
+    `desk` has what administrators can do; without it only the admin token in a header is known. `answered` is told path, status and seconds of each answer to a machine.
     """
 
     assigner: CallerIdSource
@@ -153,12 +169,12 @@ class Deps:
     settings: Settings
     clock: Clock
     admin_token: str
-    session_key: str
     web_dir: Path
     dialers: tuple[str, ...] = ()
     metrics: Callable[[], bytes] = bytes
     answered: Callable[[str, int, float], None] | None = None
     pages: PageDeps | None = None
+    desk: AdminDesk | None = None
 
 
 DEPS = web.AppKey("DEPS", Deps)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ami_rotator.domain.numbers import Presentation, mask, present
 from ami_rotator.domain.types import E164, State
-from ami_rotator.http.deps import DashboardData, DialerHealth, LastCall, Minute, WarmDepth
+from ami_rotator.http.deps import DashboardData, DialerHealth, LastCall, Minute, NextCalls, WarmDepth
 
 CAMPAIGNS_MAX = 12
 AREAS_MAX = 16
@@ -135,6 +135,7 @@ class View:
     heat: Heat
     calls: tuple[CallRow, ...]
     misses: tuple[tuple[str, int], ...]
+    next_calls: tuple[NextCalls, ...] = ()
 
 
 def view(data: DashboardData, now_ms: int, zone: ZoneInfo, presentation: Presentation) -> View:
@@ -172,6 +173,7 @@ def view(data: DashboardData, now_ms: int, zone: ZoneInfo, presentation: Present
             for reason, count in sorted(data.misses.items(), key=lambda item: -item[1])
             if count
         ),
+        next_calls=tuple(data.next_calls),
     )
 
 

@@ -236,6 +236,19 @@ class RedisPool:
                 found[state] += await self._guard(partial(self._redis.zrange, key, 0, -1))
         return found
 
+    async def eligible(self, places: Sequence[tuple[Group, Area]]) -> list[int]:
+        """Return how many caller-IDs of each group and area a call could have now."""
+
+        async def read() -> list[int]:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for group, area in places:
+                    for state in (State.IDLE, State.WARM):
+                        pipe.zcard(f"{state.value}:{self.tag}:{group}:{area}")
+                return list(await pipe.execute())
+
+        counts = await self._guard(read) if places else []
+        return [idle + warm for idle, warm in zip(counts[::2], counts[1::2], strict=True)]
+
     async def renew(self, reservations: Sequence[ReservationId]) -> list[ReservationId]:
         """Let reservations live on for a whole lifetime; return those that are no longer live."""
         return await self._run("renew", self.ttl_ms, *reservations) if reservations else []
@@ -400,8 +413,8 @@ class RedisPool:
             return await call()
         except OutOfMemoryError as error:
             raise PoolUnavailableError(
-                f"Redis is full and takes nothing more ({error}). Calls keep VICIdial's own caller-ID until there is room. See"
-                " whether PostgreSQL is away (records then wait in Redis), and give Redis more memory (maxmemory)."
+                f"Redis is full and takes nothing more ({error}). Calls keep VICIdial's own caller-ID until there is room."
+                " See whether PostgreSQL is away (records then wait in Redis), and give Redis more memory (maxmemory)."
             ) from error
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             raise PoolUnavailableError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,28 @@ async def _until_active(address: DatabaseAddress, numbers: list[str]) -> None:
             if [row[0] for row in rows] == numbers:
                 return
             await asyncio.sleep(0.2)
+
+
+async def test_the_dashboard_sets_demand_against_supply(
+    settings: dict[str, str], vicidial_database: DatabaseAddress, tmp_path: Path
+) -> None:
+    await run_command(tmp_path, settings, "vicidial", "import", "--apply")
+    for lead in range(30):
+        number = f"{'212' if lead < 20 else '907'}55501{lead:02d}"
+        await execute(
+            vicidial_database,
+            f"INSERT INTO vicidial_list (lead_id, phone_code, phone_number) VALUES ({lead + 1}, '1', '{number}')",
+            "INSERT INTO vicidial_hopper (lead_id, campaign_id, list_id, priority, alt_dial, status) "
+            f"VALUES ({lead + 1}, 'SALES', 1, 0, 'NONE', 'READY')",
+        )
+    dialer = {"name": "away", "port": 1, "secret": "s"}
+    async with daemon(tmp_path, {**settings, "DIALERS": json.dumps([dialer])}, wait_for="http") as running:
+        async with asyncio.timeout(30):
+            while True:
+                _, page = await running.get("/dashboard")
+                if "Demand against supply" in page:
+                    break
+                await asyncio.sleep(0.2)
+
+    found = re.findall(r"<td>SALES</td><td>(\d+)</td><td class=\"n\">(\d+)</td><td class=\"n\">(\d+)</td>", page)
+    assert found == [("212", "20", "2"), ("907", "10", "0")]
