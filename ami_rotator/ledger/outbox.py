@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 
 import asyncpg
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.client import NEVER_DECODE
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from ami_rotator.cancellation import raise_if_cancelled
 from ami_rotator.errors import LedgerUnavailableError
@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 GROUP = "ledger"
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.1, 5.0
 _FORGET_CONSUMER_MS = 3_600_000
+_AWAY = (LedgerUnavailableError, RedisError, RedisClusterException, OSError, asyncpg.PostgresError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class LedgerOutbox:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: Redis | RedisCluster,
         database: Database,
         inventory: str,
         consumer: str,
@@ -95,7 +96,7 @@ class LedgerOutbox:
             try:
                 await self._work(self._block_ms)
                 failures = 0
-            except (LedgerUnavailableError, RedisError, OSError, asyncpg.PostgresError) as error:
+            except _AWAY as error:
                 # What was read and not stored is still ours in the stream.
                 self._owes_own = True
                 failures += 1
@@ -112,7 +113,7 @@ class LedgerOutbox:
                 while time.monotonic() < deadline:
                     if not await self._work(block_ms=1) and not self._owes_own:
                         return True
-        except (LedgerUnavailableError, RedisError, OSError, asyncpg.PostgresError) as error:
+        except _AWAY as error:
             log.warning("outbox not drained; the rest is stored at the next start", error=str(error) or "too slow")
         return False
 
@@ -224,7 +225,7 @@ class LedgerOutbox:
         return await self._raw(*command)
 
     async def _raw(self, *command: str | int) -> Any:
-        return await self._redis.execute_command(*command, **{NEVER_DECODE: True})  # type: ignore[no-untyped-call]
+        return await self._redis.execute_command(*command, **{NEVER_DECODE: True})
 
     async def _forget_dead_consumers(self) -> None:
         """Remove consumers that nobody has heard of for long and that owe nothing; each restart leaves one."""
@@ -249,7 +250,10 @@ def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
     }
 
 
-def _within_timeout(redis: Redis, block_ms: int) -> int:
+def _within_timeout(redis: Redis | RedisCluster, block_ms: int) -> int:
     """Return a time to block that the client's own socket timeout does not cut off."""
-    timeout_s = redis.connection_pool.connection_kwargs.get("socket_timeout")
+    if isinstance(redis, RedisCluster):
+        timeout_s = redis.get_connection_kwargs().get("socket_timeout")
+    else:
+        timeout_s = redis.connection_pool.connection_kwargs.get("socket_timeout")
     return block_ms if timeout_s is None else max(1, min(block_ms, int(timeout_s * 500)))

@@ -7,9 +7,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
+from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.scripts import Script
 
 _FLIGHTS = 2
@@ -31,7 +31,7 @@ class Flights:
     every script may run twice.
     """
 
-    def __init__(self, redis: Redis, tag: str) -> None:
+    def __init__(self, redis: RedisClient, tag: str) -> None:
         self._redis = redis
         self._tag = tag
         self._waiting: deque[_Call] = deque()
@@ -66,7 +66,7 @@ class Flights:
                     await self._redis.script_load(script.source)
                 again = iter(await self._execute(unknown))
                 answers = [next(again) if isinstance(answer, NoScriptError) else answer for answer in answers]
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # whatever it is, nobody may wait for ever
             waiting, self._waiting = list(self._waiting), deque()
             calls += waiting
             answers = [error] * len(calls)
@@ -78,12 +78,22 @@ class Flights:
             if call.answer.done():
                 continue
             if isinstance(answer, Exception):
-                call.answer.set_exception(type(answer)(*answer.args))
+                call.answer.set_exception(_for_each(answer))
             else:
                 call.answer.set_result(answer)
 
     async def _execute(self, calls: list[_Call]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for call in calls:
-                pipe.evalsha(call.script.sha, call.script.keys, self._tag, *call.args)
+                pipe.execute_command("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args)
             return list(await pipe.execute(raise_on_error=False))
+
+
+def _for_each(error: Exception) -> Exception:
+    """Return an exception of its own for one of several callers; of what Redis' client raises, the same kind."""
+    if isinstance(error, RedisClusterException):  # no RedisError, strangely; to callers it is one
+        return RedisError(str(error))
+    try:
+        return type(error)(*error.args)
+    except TypeError:
+        return RedisError(f"{type(error).__name__}: {error}")
