@@ -28,11 +28,12 @@ from ami_rotator.foresight import Foresight, dialers_by_ip, vicidial_address
 from ami_rotator.gauges import Gauges
 from ami_rotator.http.deps import Deps, NewCallerId
 from ami_rotator.http.fastagi import start_fastagi
-from ami_rotator.http.limits import MinuteLimits
+from ami_rotator.http.limits import SharedLimits
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.inventory_sync import InventorySync
 from ami_rotator.jobs.book import JobBook
 from ami_rotator.jobs.inventory_jobs import inventory_jobs
+from ami_rotator.jobs.job import Job
 from ami_rotator.jobs.lease import Lease
 from ami_rotator.jobs.ledger_jobs import ledger_jobs
 from ami_rotator.jobs.scheduler import Scheduler
@@ -41,6 +42,7 @@ from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import DuplicateCallerIdError, Inventory, LimitDefaults
 from ami_rotator.ledger.migrate import migrate
 from ami_rotator.ledger.outbox import LedgerOutbox
+from ami_rotator.ledger.outbox_watch import OutboxWatch
 from ami_rotator.ledger.recall import Recall
 from ami_rotator.ledger.upkeep import ensure_partitions
 from ami_rotator.metrics import Metrics
@@ -66,12 +68,13 @@ class StartError(RotatorError):
 
 
 class App:
-    """One daemon. `base_url` and `admin_token` are known once it runs."""
+    """One daemon. `base_url`, `admin_token` and `desk` are known once it runs."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.base_url = ""
+        self.desk: AdminDesk | None = None
         token = settings.admin_token
         self.admin_token = token.get_secret_value() if token else secrets.token_urlsafe(18)
         self._clock = clock or SystemClock()
@@ -143,11 +146,21 @@ class App:
         gauges = Gauges(pool, redis, [link for _, link, _ in links], clock)
         self.metrics.registry.register(gauges)
         stack.callback(self.metrics.registry.unregister, gauges)
+        watch = OutboxWatch(
+            redis,
+            pool.outbox_stream,
+            alarm_entries=settings.outbox_alarm_entries,
+            most_entries=settings.outbox_max_entries,
+            metrics=self.metrics,
+            clock=clock,
+        )
         jobs = [
             *pool_jobs(pool, filler, listeners, self.metrics, settings.reservation_ttl_seconds),
             *inventory_jobs(preparation.sync, preparation.load),
             *ledger_jobs(database, redis, pool.outbox_stream, settings.zone, settings.ledger_keep_months),
             gauges.job(),
+            Job("outbox", 5.0, watch.check, "See that the outbox stays within its bounds"),
+            Job("tidy", 24 * 3600.0, lambda: desk.tidy(), "drops old sessions and idempotency keys", alone=True),
         ]
         book = JobBook(redis, pool.tag)
         scheduler = Scheduler(jobs, book, Lease(redis, pool.tag, name), name, self.metrics, clock)
@@ -157,17 +170,17 @@ class App:
         shown = [(dialer, link) for dialer, link, _ in links]
         status = Status(pool, database, shown, SIMULATOR_NAME if is_demo else None, scheduler.runs)
         names = tuple(dialer.name for dialer in dialers)
-        inspection = Inspection(redis, pool.tag, settings.zone, clock)
+        desk = self.desk = AdminDesk(database, redis, pool, self._admin_options(defaults), sync.sync, clock)
         pages = PageDeps(
             database=database,
-            caller_ids=CallerIds(database, defaults, inspection, settings.default_region, sync.sync),
+            caller_ids=desk.caller_ids,
             defaults=defaults,
             take_over=sync.sync,
             jobs=status.jobs,
             wish=book.wish,
             dialers=lambda: [(dialer, link.state) for dialer, link in shown],
         )
-        deps = replace(self._deps(status, assigner, _adding(inventory, sync), names), pages=pages)
+        deps = replace(self._deps(status, assigner, _adding(inventory, sync), names, desk, pool.command), pages=pages)
         await stack.enter_async_context(serving(deps, listening))
         if settings.fastagi_port:
             stack.push_async_callback(close_server, await start_fastagi(deps))
@@ -242,28 +255,42 @@ class App:
         assigner: Assigner,
         add_caller_id: Callable[[NewCallerId], Awaitable[bool]],
         dialers: tuple[str, ...],
+        desk: AdminDesk,
+        run_script: Callable[..., Awaitable[object]],
     ) -> Deps:
         settings = self.settings
         limits = {
             "agent": settings.rate_limit_per_agent,
             "ip": settings.rate_limit_per_ip,
             "sign-in": _SIGN_IN_TRIES_A_MINUTE,
+            "sign-in-name": 3 * _SIGN_IN_TRIES_A_MINUTE,
+            "user": settings.rate_limit_per_user,
         }
-        key = settings.jwt_secret_key
         return Deps(
             assigner=assigner,
             add_caller_id=add_caller_id,
             health=status.health,
             dashboard=status.dashboard,
-            allow=MinuteLimits(self._clock, limits),
+            allow=SharedLimits(self._clock, limits, run_script),
             settings=settings,
             clock=self._clock,
             admin_token=self.admin_token,
-            session_key=key.get_secret_value() if key else secrets.token_urlsafe(32),
             web_dir=project_folder("web"),
             dialers=dialers,
             metrics=self.metrics.text,
             answered=self.metrics.http_answered,
+            desk=desk,
+        )
+
+    def _admin_options(self, defaults: LimitDefaults) -> AdminOptions:
+        settings = self.settings
+        key = settings.jwt_secret_key
+        return AdminOptions(
+            defaults=defaults,
+            region=settings.default_region,
+            zone=settings.zone,
+            session_key=key.get_secret_value() if key else secrets.token_urlsafe(32),
+            session_s=settings.jwt_expiration_hours * 3600,
         )
 
     async def _give_back_warm(self, filler: Filler, budget: StopBudget) -> None:

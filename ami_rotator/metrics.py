@@ -78,6 +78,12 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self.outbox_alarm = Gauge(
+            "rotator_outbox_alarm", "1 while more records wait for PostgreSQL than OUTBOX_ALARM_ENTRIES", registry=registry
+        )
+        self.outbox_dropped = Counter(
+            "rotator_outbox_dropped", "Records that OUTBOX_MAX_ENTRIES left no room for", registry=registry
+        )
 
     def job_ran(self, job: str, took_s: float, at_ms: int, *, failed: bool) -> None:
         """Count a run of a job."""

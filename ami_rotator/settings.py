@@ -90,7 +90,8 @@ class Settings(BaseSettings):
         Path("data"), description="Folder of the embedded servers, used where no Redis or database is configured"
     )
     redis_url: SecretStr | None = Field(
-        None, description="Redis >= 7 or Valkey, redis:// or rediss://; empty: REDIS_HOST, else an embedded Valkey"
+        None,
+        description="Redis >= 7 or Valkey: redis://, rediss:// (TLS), redis+sentinel://HOST:26379,HOST:26379/SERVICE/0 or redis+cluster://HOST:6379,HOST:6379; empty: REDIS_HOST, else an embedded Valkey",
     )
     redis_host: str | None = Field(None, description="Redis by parts, used where REDIS_URL is empty")
     redis_port: int = Field(6379, ge=1, le=65535, description="Port for REDIS_HOST")
@@ -171,8 +172,11 @@ class Settings(BaseSettings):
         description="Token for POST /add-number and the dashboard, 16 characters or more; empty: a new one is printed at each start of the embedded demo",
     )
     jwt_secret_key: SecretStr | None = Field(
-        None, description="Key that signs dashboard sessions, 32 characters or more; empty: a new one at each start"
+        None,
+        description="Key that signs sessions, 32 characters or more, the same for all daemons; empty: a new one at each start, which ends them",
     )
+    jwt_algorithm: Literal["HS256"] = Field("HS256", description="How sessions are signed; there is no other way")
+    jwt_expiration_hours: float = Field(24, gt=0, le=8760, description="Hours after which one has to sign in again")
     next_cid_networks: Annotated[
         tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split)
     ] = Field(
@@ -187,6 +191,9 @@ class Settings(BaseSettings):
     )
     rate_limit_per_ip: int = Field(
         200, ge=0, description="Calls of /next-cid a minute and address outside loopback; 0: no limit"
+    )
+    rate_limit_per_user: int = Field(
+        600, ge=0, description="Requests to /api/v1 a minute and user (the admin token is one); 0: no limit"
     )
     fastagi_port: int = Field(0, ge=0, le=65535, description="Port of the FastAGI server on API_HOST; 0: off")
     answer_budget_ms: int = Field(
@@ -220,6 +227,12 @@ class Settings(BaseSettings):
         ge=0,
         le=1200,
         description="Whole months of the ledger that are kept besides the one that runs; older ones are dropped; 0 keeps all",
+    )
+    outbox_alarm_entries: int = Field(
+        100_000, ge=1, description="Records waiting in Redis for PostgreSQL (192 bytes each) from which on it is an alarm"
+    )
+    outbox_max_entries: int = Field(
+        5_000_000, ge=1000, description="Records waiting in Redis for PostgreSQL from which on the oldest are dropped"
     )
     warm_share_max: float = Field(0.05, ge=0, le=0.5, description="Largest share of the inventory that is kept warm")
 
