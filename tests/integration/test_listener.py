@@ -1,0 +1,199 @@
+"""What the listener does on a dialer, and never does: facts in, AMI actions out, on a real pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from ami_rotator.ami.events import Event
+from ami_rotator.ami.facts import CallAnnounced, CallEnded, CallSeen, Fact, TrunkBegan
+from ami_rotator.ami.listener import Listener
+from ami_rotator.ami.tracker import Tracker
+from ami_rotator.clock import SystemClock
+from ami_rotator.domain.types import CallKey, Dialer, End, State
+from ami_rotator.errors import DialerUnavailableError
+from ami_rotator.metrics import Metrics
+from ami_rotator.pool.assigner import Assigner
+from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.settings import Mode
+from tests.support.pool_checks import violations
+from tests.support.pool_setup import caller_id, make_pool
+
+CODE = "V1221530010000012345"
+KEY = CallKey(Dialer("d1"), CODE, "1.1")
+CHANNEL = "Local/912125550199@default-00000000;2"
+SEEN = CallSeen(KEY, "auto", "912125550199", CHANNEL, "12345", "SALES")
+ANNOUNCED = CallAnnounced(CallKey(Dialer("d1"), CODE), "auto", "12125550199", "12345", "SALES")
+ENDED = CallEnded(KEY, End("busy", 17))
+NUMBER = "2125550000"
+
+
+class Actions:
+    """Writes down what was asked of the dialer; AstDB is a dictionary."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, ...]] = []
+        self.astdb: dict[str, str] = {}
+        self.is_away = False
+
+    def setvar(self, channel: str, variable: str, value: str) -> None:
+        self.done.append(("setvar", channel, variable, value))
+
+    def set_caller_id_number(self, channel: str, number: str) -> None:
+        self.done.append(("number", channel, number))
+
+    async def channels(self) -> list[Event]:
+        return []
+
+    async def db_put(self, family: str, key: str, value: str) -> None:
+        if self.is_away:
+            raise DialerUnavailableError
+        self.done.append(("put", family, key, value))
+        self.astdb[key] = value
+
+    async def db_del(self, family: str, key: str) -> bool:
+        self.done.append(("del", family, key))
+        return self.astdb.pop(key, None) is not None
+
+    async def db_keys(self, family: str) -> list[str]:
+        return list(self.astdb)
+
+
+def _listener(pool: RedisPool, actions: Actions, mode: Mode = "hook") -> Listener:
+    clock = SystemClock()
+    return Listener(
+        Tracker(Dialer("d1"), {"9": "SALES"}, clock=clock),
+        actions,
+        Assigner(pool, "US", ["9"]),
+        pool,
+        dialer="d1",
+        mode=mode,
+        presentation="national",
+        region="US",
+        give_up_s=30,
+        metrics=Metrics(),
+        clock=clock,
+        settle_s=0,
+    )
+
+
+def _trunk(number: str) -> TrunkBegan:
+    return TrunkBegan(KEY, number, "1.2", "PJSIP/carrier-00000001")
+
+
+async def _tell(listener: Listener, *facts: Fact) -> None:
+    for fact in facts:
+        listener.on_fact(fact)
+        await listener.drain(5)
+
+
+async def _until(is_true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            if is_true():
+                return
+            await asyncio.sleep(0)
+
+
+async def test_a_call_that_is_seen_gets_its_number_in_the_variable_and_gives_it_back(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions)
+
+    await _tell(listener, SEEN, _trunk(NUMBER))
+    during = (await pool.snapshot()).states[State.IN_USE]
+    await _tell(listener, ENDED)
+
+    assert actions.done == [("setvar", CHANNEL, "ROTATOR_CID", NUMBER)]
+    assert during == 1
+    assert (await pool.snapshot()).live == 0
+
+
+async def test_nothing_is_set_once_the_trunk_leg_exists(redis_client: Redis) -> None:
+    """Rule 8: the trunk comes while Redis is still being asked."""
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions)
+
+    listener.on_fact(SEEN)
+    listener.on_fact(_trunk("3125550000"))
+    await listener.drain(5)
+
+    assert actions.done == []
+    assert (await pool.snapshot()).states[State.IN_USE] == 0
+    assert await violations(redis_client, pool.tag) == []
+
+
+async def test_without_a_campaign_nothing_is_asked_until_it_is_known(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions)
+    unknown = CallSeen(KEY, "auto", "912125550199", CHANNEL, "12345")
+
+    await _tell(listener, unknown)
+    before = list(actions.done)
+    await _tell(listener, SEEN)
+
+    assert before == []
+    assert [step[0] for step in actions.done] == ["setvar"]
+
+
+async def test_an_announced_call_finds_its_number_in_astdb_and_nothing_is_left_there(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions)
+
+    await _tell(listener, ANNOUNCED)
+    waiting = dict(actions.astdb)
+    await _tell(listener, SEEN, _trunk(NUMBER), ENDED)
+
+    assert waiting == {CODE: NUMBER}
+    assert [step[0] for step in actions.done] == ["put", "del"]
+    assert actions.astdb == {}
+    assert (await pool.snapshot()).live == 0
+
+
+async def test_an_announced_call_that_cannot_be_put_still_has_its_number_when_the_dialplan_asks(
+    redis_client: Redis,
+) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    actions.is_away = True
+
+    await _tell(_listener(pool, actions), ANNOUNCED)
+
+    assert (await pool.live_calls(Dialer("d1")))[0].key.code == CODE
+
+
+async def test_what_an_earlier_connection_left_in_astdb_is_swept_and_what_is_reserved_stays(
+    redis_client: Redis,
+) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions)
+    await _tell(listener, ANNOUNCED)
+    actions.astdb["V9999999999999999999"] = "2125550009"
+
+    listener.on_up()
+    await _until(lambda: "V9999999999999999999" not in actions.astdb)
+    await listener.drain(5)
+
+    assert actions.astdb == {CODE: NUMBER}
+
+
+@pytest.mark.parametrize(("mode", "done"), [("observe", []), ("direct", [("number", CHANNEL, NUMBER)])])
+async def test_the_other_modes_set_what_they_say(redis_client: Redis, mode: Mode, done: list[tuple[str, ...]]) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+
+    await _tell(_listener(pool, actions, mode), SEEN)
+
+    assert actions.done == done
+    assert (await pool.snapshot()).live == 1
+
+
+async def test_mode_push_assigns_nothing_and_counts_what_was_shown_once_a_trunk(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0, daily=1)]), Actions()
+    listener = _listener(pool, actions, "push")
+
+    await _tell(listener, ANNOUNCED, SEEN, _trunk(NUMBER), _trunk(NUMBER), ENDED)
+
+    assert actions.done == []
+    assert (await redis_client.hget(f"caller:{pool.tag}:+1{NUMBER}", "dn")) == "1"
+    assert (await pool.snapshot()).states[State.WAITING] == 1
