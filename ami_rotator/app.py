@@ -13,7 +13,7 @@ from dataclasses import replace
 import orjson
 import structlog
 
-from ami_rotator.admin.caller_ids import CallerIds
+from ami_rotator.admin.desk import AdminDesk, AdminOptions
 from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.ami.listener import Listener
 from ami_rotator.ami.tracker import Tracker
@@ -45,11 +45,11 @@ from ami_rotator.ledger.outbox import LedgerOutbox
 from ami_rotator.ledger.outbox_watch import OutboxWatch
 from ami_rotator.ledger.recall import Recall
 from ami_rotator.ledger.upkeep import ensure_partitions
+from ami_rotator.ledger.users import UserBook
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.connect import connect
 from ami_rotator.pool.filler import Filler
-from ami_rotator.pool.inspection import Inspection
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pushing import pushing
 from ami_rotator.settings import DialerSettings, Settings
@@ -68,13 +68,13 @@ class StartError(RotatorError):
 
 
 class App:
-    """One daemon. `base_url`, `admin_token` and `desk` are known once it runs."""
+    """One daemon. `base_url` and `admin_token` are known once it runs."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.base_url = ""
-        self.desk: AdminDesk | None = None
+        self._desk: AdminDesk | None = None
         token = settings.admin_token
         self.admin_token = token.get_secret_value() if token else secrets.token_urlsafe(18)
         self._clock = clock or SystemClock()
@@ -93,6 +93,16 @@ class App:
             stores = await stack.enter_async_context(open_stores(self.settings))
             await self._start(stack, stores, listening)
             yield self
+
+    async def sign_in_link(self) -> str | None:
+        """Return a link that signs in once, where it is the first start: there are no users, or no token was chosen."""
+        if self._desk is None:
+            return None
+        try:
+            is_first = self.settings.admin_token is None or await UserBook(self._desk.database).count() == 0
+        except LedgerUnavailableError:
+            return None
+        return f"{self.base_url}/sign-in/{self._desk.links.make()}" if is_first else None
 
     def _listen(self) -> socket.socket:
         host, port = self.settings.api_host, self.settings.api_port
@@ -140,6 +150,7 @@ class App:
         filler = Filler(pool, assigner, settings.warm_share_max)
         stack.push_async_callback(lambda: self._give_back_warm(filler, budget))
 
+        desk = self._desk = AdminDesk(database, redis, pool, self._admin_options(defaults), sync.sync, clock)
         links = [self._link(dialer, assigner, pool) for dialer in dialers]
         sync.on_back = lambda: _compare_all([listener for _, _, listener in links])
         listeners = [listener for _, _, listener in links]
@@ -160,7 +171,7 @@ class App:
             *ledger_jobs(database, redis, pool.outbox_stream, settings.zone, settings.ledger_keep_months),
             gauges.job(),
             Job("outbox", 5.0, watch.check, "See that the outbox stays within its bounds"),
-            Job("tidy", 24 * 3600.0, lambda: desk.tidy(), "drops old sessions and idempotency keys", alone=True),
+            Job("tidy", 24 * 3600.0, desk.tidy, "drops old sessions and idempotency keys", alone=True),
         ]
         book = JobBook(redis, pool.tag)
         scheduler = Scheduler(jobs, book, Lease(redis, pool.tag, name), name, self.metrics, clock)
@@ -170,7 +181,6 @@ class App:
         shown = [(dialer, link) for dialer, link, _ in links]
         status = Status(pool, database, shown, SIMULATOR_NAME if is_demo else None, scheduler.runs)
         names = tuple(dialer.name for dialer in dialers)
-        desk = self.desk = AdminDesk(database, redis, pool, self._admin_options(defaults), sync.sync, clock)
         pages = PageDeps(
             database=database,
             caller_ids=desk.caller_ids,

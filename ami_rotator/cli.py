@@ -82,6 +82,9 @@ async def _serve_until(daemon: App, stop: asyncio.Event) -> None:
         _console.print(
             f"\n[bold]ami_rotator is running.[/bold]  Dashboard: {daemon.base_url}/dashboard", soft_wrap=True
         )
+        link = await daemon.sign_in_link()
+        if link is not None:
+            _console.print(f"Sign in with this link, once, within 15 minutes: {link}", soft_wrap=True)
         if daemon.settings.admin_token is None:
             _console.print(f"Sign in with this token, made for this run: [bold]{daemon.admin_token}[/bold]")
         if not daemon.settings.all_dialers():

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from redis.asyncio import Redis
-
 from ami_rotator.admin.caller_ids import CallerIds
 from ami_rotator.admin.campaigns import Campaigns
 from ami_rotator.admin.passwords import Passwords
@@ -21,6 +19,7 @@ from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import LimitDefaults
 from ami_rotator.ledger.paging import START, Cursor
 from ami_rotator.ledger.users import UserBook
+from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.inspection import Inspection
 from ami_rotator.pool.redis_pool import RedisPool
 
@@ -42,7 +41,7 @@ class AdminDesk:
     def __init__(
         self,
         database: Database,
-        redis: Redis,
+        redis: RedisClient,
         pool: RedisPool,
         options: AdminOptions,
         changed: Callable[[], Awaitable[object]],

@@ -12,7 +12,7 @@ from ami_rotator.domain.campaign import is_group_name
 from ami_rotator.domain.numbers import parse_number, present
 from ami_rotator.domain.types import Area, Group
 from ami_rotator.errors import LedgerUnavailableError
-from ami_rotator.http.auth import check_admin
+from ami_rotator.http.auth import access
 from ami_rotator.http.deps import DEPS, NewCallerId
 from ami_rotator.http.next_cid import Line
 from ami_rotator.http.replies import ApiError, invalid, json_reply
@@ -50,6 +50,7 @@ class AddNumber(BaseModel):
     group: Annotated[str, AfterValidator(_group_name)] | None = None
 
 
+@access("admin")
 async def add_number(request: web.Request) -> web.Response:
     """Store a caller-ID.
 
@@ -57,7 +58,6 @@ async def add_number(request: web.Request) -> web.Response:
         ApiError: 401, 403; 422 for a body that is not right; 400 where the number is there already; 500 where it could not
             be stored.
     """
-    check_admin(request)
     deps = request.app[DEPS]
     body = _read(await request.read())
     number = parse_number(body.caller_id, deps.settings.default_region)

@@ -157,8 +157,9 @@ class Deps:
 
     `dialers` names the dialers that are served (the simulator's included); a request that names none belongs to the only
     one. `add_caller_id` says whether the number is new and raises LedgerUnavailableError; `dashboard` answers with what it
-    can reach rather than raise. `admin_token` is the setting, or that made up for the embedded demo.
-    `desk` has what administrators can do; without it only the admin token in a header is known. `answered` is told path, status and seconds of each answer to a machine.
+    can reach rather than raise. `admin_token` is the setting, or that made up for the embedded demo. `desk` has
+    what administrators can do; without it only the admin token in a header is known. `answered` is told path, status and
+    seconds of each answer to a machine.
     """
 
     assigner: CallerIdSource

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ami_rotator.domain.types import State
 from ami_rotator.http.asking import may_ask
-from ami_rotator.http.auth import check_admin
+from ami_rotator.http.auth import access, require
 from ami_rotator.http.deps import DEPS, Health
 from ami_rotator.http.replies import ApiError, json_reply
 
@@ -17,6 +17,7 @@ _HEALTH_BUDGET_S = 3.0
 _NO_ANSWER = "error: no answer"
 
 
+@access("public")
 async def health(request: web.Request) -> web.Response:
     """Answer 200 only while calls are served; 503 otherwise, so that a monitor that looks at codes sees it."""
     deps = request.app[DEPS]
@@ -36,26 +37,28 @@ async def health(request: web.Request) -> web.Response:
     return json_reply(body, 200 if found.serves_calls else 503)
 
 
+@access("public")
 async def livez(_request: web.Request) -> web.Response:
     """Answer as long as the process does."""
     return json_reply({"status": "alive"})
 
 
+@access("caller")
 async def metrics(request: web.Request) -> web.Response:
     """Answer with everything that is counted, in Prometheus' text format. For admins, and networks that may ask."""
     deps = request.app[DEPS]
     if not may_ask(deps.settings, request.transport.get_extra_info("peername") if request.transport else None):
-        check_admin(request)
+        require(request, "viewer")
     return web.Response(body=deps.metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
+@access("viewer")
 async def stats(request: web.Request) -> web.Response:
     """Answer with the counts of the inventory and of reservations.
 
     Raises:
         ApiError: 401, 403; 503 while Redis is away.
     """
-    check_admin(request)
     deps = request.app[DEPS]
     data = await deps.dashboard()
     if not data.states:

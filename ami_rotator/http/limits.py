@@ -1,25 +1,31 @@
-"""Rate limits of one daemon: so many uses a minute and subject, spread evenly after a first burst."""
+"""Rate limits: so many uses a minute and subject, spread evenly after a first burst; one count for all daemons, in Redis."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Awaitable, Callable, Mapping
 
 from ami_rotator.clock import Clock
+from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.http.deps import LimitKind
 
 _SUBJECTS_MAX = 20_000
+_REDIS_S = 0.1
+# After Redis did not answer, it is left alone for so long: callers must not wait for a limit.
+_LEFT_ALONE_S = 1.0
 
 
 class MinuteLimits:
-    """Token buckets, as many as there are subjects; the longest unused are forgotten first. A limit of 0 is none."""
+    """Token buckets of this process, as many as there are subjects; the longest unused go first. 0 is no limit."""
 
     def __init__(self, clock: Clock, per_minute: Mapping[str, int]) -> None:
         self._clock = clock
         self._per_minute = per_minute
         self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
-    async def __call__(self, kind: Literal["agent", "ip", "sign-in"], subject: str) -> float | None:
+    async def __call__(self, kind: LimitKind, subject: str) -> float | None:
         """Count one use; None if it is within the limit, else the seconds until the next one is."""
         limit = self._per_minute.get(kind, 0)
         if limit <= 0:
@@ -33,3 +39,37 @@ class MinuteLimits:
         if len(self._buckets) > _SUBJECTS_MAX:
             self._buckets.popitem(last=False)
         return None if is_allowed else (1 - tokens) * 60 / limit
+
+
+class SharedLimits:
+    """The same limits counted in Redis, together with all other daemons; while it is away, in this process alone.
+
+    `run` runs a script of the pool by name (RedisPool.command).
+    """
+
+    def __init__(self, clock: Clock, per_minute: Mapping[str, int], run: Callable[..., Awaitable[object]]) -> None:
+        self._clock = clock
+        self._per_minute = per_minute
+        self._run = run
+        self._alone = MinuteLimits(clock, per_minute)
+        self._alone_until_s = float("-inf")
+
+    async def __call__(self, kind: LimitKind, subject: str) -> float | None:
+        """Count one use; None if it is within the limit, else the seconds until the next one is."""
+        limit = self._per_minute.get(kind, 0)
+        if limit <= 0:
+            return None
+        if self._clock.monotonic_s() >= self._alone_until_s:
+            try:
+                async with asyncio.timeout(_REDIS_S):
+                    wait_ms = int(str(await self._run("ratelimit", f"{kind}:{_short(subject)}", limit)))
+                return wait_ms / 1000 if wait_ms else None
+            except (PoolUnavailableError, TimeoutError):
+                self._alone_until_s = self._clock.monotonic_s() + _LEFT_ALONE_S
+        return await self._alone(kind, subject)
+
+
+def _short(subject: str) -> str:
+    """Return a subject that is fit for a key, whatever a client sent."""
+    is_plain = len(subject) <= 60 and subject.isascii() and subject.isprintable()
+    return subject if is_plain else hashlib.sha256(subject.encode(errors="replace")).hexdigest()[:32]

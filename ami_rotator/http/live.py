@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp_sse import sse_response
 
-from ami_rotator.http.auth import check_admin
+from ami_rotator.http.auth import access
 from ami_rotator.http.replies import ApiError
 
 INTERVAL_S = 1.0
@@ -89,13 +89,13 @@ class Broadcaster:
 BROADCASTER = web.AppKey("BROADCASTER", Broadcaster)
 
 
+@access("viewer")
 async def live(request: web.Request) -> web.StreamResponse:
     """Stream the live part of the dashboard as server-sent events.
 
     Raises:
         ApiError: 401, 403; 503 where too many watch.
     """
-    check_admin(request)
     async with request.app[BROADCASTER].watch() as queue:
         async with sse_response(request, send_timeout=SEND_TIMEOUT_S) as response:
             with contextlib.suppress(TimeoutError, ConnectionResetError):

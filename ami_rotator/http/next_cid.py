@@ -22,6 +22,7 @@ from ami_rotator.http.asking import (
     only_dialer,
     shown,
 )
+from ami_rotator.http.auth import access
 from ami_rotator.http.deps import DEPS, Deps
 from ami_rotator.http.replies import ApiError, invalid, json_reply
 
@@ -67,6 +68,7 @@ def wants_plain(request: web.Request) -> bool:
     return request.path == "/next-cid" and request.query.get("format") == "plain"
 
 
+@access("caller")
 async def next_cid(request: web.Request) -> web.Response:
     """Answer with the caller-ID of a call.
 

@@ -8,11 +8,13 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from ami_rotator.http.auth import access
 from ami_rotator.http.caller_ids import AddNumber
 from ami_rotator.http.next_cid import NextCidQuery
 from ami_rotator.http.replies import json_reply
 
 
+@access("public")
 async def describe(_request: web.Request) -> web.Response:
     """Answer with the OpenAPI 3.1 document."""
     return json_reply(document())

@@ -15,15 +15,24 @@ _ECHO_MAX = 100
 
 
 class ApiError(RotatorError):
-    """A request cannot be answered. `detail` is the body: one sentence, or the list of what is wrong with the input."""
+    """A request cannot be answered. `detail` is the body: one sentence, or the list of what is wrong with the input.
+
+    `code` is the stable name of the error in /api/v1; empty: by its status.
+    """
 
     def __init__(
-        self, status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        detail: str | list[dict[str, Any]],
+        headers: Mapping[str, str] | None = None,
+        *,
+        code: str = "",
     ) -> None:
         super().__init__(str(detail))
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})
+        self.code = code
 
 
 def json_reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

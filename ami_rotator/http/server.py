@@ -12,8 +12,8 @@ import jinja2
 import structlog
 from aiohttp import web
 
-from ami_rotator.http import caller_ids, dashboard, health, live, next_cid, openapi
-from ami_rotator.http.auth import SESSIONS, Sessions
+from ami_rotator.http import caller_ids, dashboard, health, live, next_cid, openapi, sign_in
+from ami_rotator.http.auth import find_out_who
 from ami_rotator.http.deps import DEPS, Deps
 from ami_rotator.http.pages.frame import NONCE
 from ami_rotator.http.pages.routes import add_pages
@@ -28,9 +28,8 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def make_app(deps: Deps) -> web.Application:
     """Build the application. It starts nothing; whoever watches the dashboard starts the broadcaster."""
-    app = web.Application(middlewares=[_timed, _errors], client_max_size=BODY_MAX)
+    app = web.Application(middlewares=[_timed, _errors, find_out_who], client_max_size=BODY_MAX)
     app[DEPS] = deps
-    app[SESSIONS] = Sessions(deps.session_key, deps.clock)
     aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(deps.web_dir / "templates"),
@@ -53,9 +52,10 @@ def make_app(deps: Deps) -> web.Application:
     add_get("/openapi.json", openapi.describe)
     add_get("/dashboard", dashboard.now)
     add_get("/dashboard/live", live.live)
-    add_get("/sign-in", dashboard.sign_in_form)
-    app.router.add_post("/sign-in", dashboard.sign_in)
-    app.router.add_post("/sign-out", dashboard.sign_out)
+    add_get("/sign-in", sign_in.sign_in_form)
+    add_get("/sign-in/{code}", sign_in.sign_in_by_link)
+    app.router.add_post("/sign-in", sign_in.sign_in)
+    app.router.add_post("/sign-out", sign_in.sign_out)
     app.router.add_post("/add-number", caller_ids.add_number)
     if deps.pages is not None:
         add_pages(app, deps.pages)

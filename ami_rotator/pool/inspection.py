@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ami_rotator.clock import Clock
 from ami_rotator.domain.types import E164, Group, ReservationId, State
 from ami_rotator.domain.windows import zone_offsets
 from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.pool.connect import RedisClient
 
 _T = TypeVar("_T")
 _FIELDS = ("st", "n", "lu", "hl", "hw", "hn", "dl", "dw", "dn", "cu", "ru", "pl")
@@ -76,7 +76,7 @@ class LiveReservation:
 class Inspection:
     """Reads the pool of one inventory. All methods raise PoolUnavailableError where Redis is away or too slow."""
 
-    def __init__(self, redis: Redis, tag: str, zone: ZoneInfo, clock: Clock) -> None:
+    def __init__(self, redis: RedisClient, tag: str, zone: ZoneInfo, clock: Clock) -> None:
         self._redis = redis
         self._tag = tag
         self._zone = zone

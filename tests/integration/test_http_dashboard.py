@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from aiohttp import ClientResponse, ClientSession, CookieJar
 
-from ami_rotator.http.auth import COOKIE, SESSION_S, Sessions
+from ami_rotator.http.auth import COOKIE
 from ami_rotator.http.deps import DashboardData, Health
 from ami_rotator.http.live import BROADCASTER
 from tests.support.dashboard_sample import sample
@@ -101,34 +101,6 @@ async def test_signing_out_ends_the_session_also_for_a_copied_cookie() -> None:
             assert response.url.path == "/sign-in"
         async with at.client.get(at.url + "/dashboard", headers=copied) as response:
             assert response.status == 403
-
-
-class Hours:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.at_ms = 1_700_000_000_000
-
-    def wall_ms(self) -> int:
-        return self.at_ms
-
-    def monotonic_s(self) -> float:
-        return self.at_ms / 1000
-
-
-def test_a_session_ends_by_itself_and_cannot_be_made_longer() -> None:
-    clock = Hours()
-    sessions = Sessions("k" * 32, clock)
-    value = sessions.start()
-    assert sessions.is_valid(value)
-
-    until, identity, signature = value.split(".")
-    assert not sessions.is_valid(f"{int(until) + 1}.{identity}.{signature}")
-    assert not Sessions("another key of thirty-two bytes!", clock).is_valid(value)
-    assert not any(sessions.is_valid(broken) for broken in ("", ".", "x", "1.2.3", value[:-1], value + "0"))
-
-    clock.at_ms += SESSION_S * 1000
-    assert not sessions.is_valid(value)
 
 
 async def page(at: Rig) -> str:

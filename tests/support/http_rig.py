@@ -16,6 +16,7 @@ from ami_rotator.http.deps import DashboardData, Deps, DialerHealth, Health, New
 from ami_rotator.http.limits import MinuteLimits
 from ami_rotator.http.server import make_app
 from ami_rotator.settings import Settings
+from tests.support.admin_desk import bench_without_stores
 
 WEB = Path(__file__).parents[2] / "web"
 TOKEN = "a-token-for-tests-0123456789"
@@ -125,7 +126,6 @@ def make_deps(
         settings=chosen,
         clock=clock,
         admin_token=TOKEN,
-        session_key="k" * 32,
         web_dir=WEB,
         dialers=dialers,
     )
@@ -137,7 +137,10 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """Start a server. `options` are settings, `changes` replace parts of the Deps."""
     desk, inventory, state = Desk(), Inventory(), State()
-    app = make_app(replace(make_deps(desk, inventory, state, options, dialers), **(changes or {})))
+    stack = contextlib.AsyncExitStack()
+    bench = await stack.enter_async_context(bench_without_stores())
+    deps = replace(make_deps(desk, inventory, state, options, dialers), desk=bench.desk)
+    app = make_app(replace(deps, **(changes or {})))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
     try:
@@ -148,3 +151,4 @@ async def rig(
             yield Rig(f"http://{host}:{port}", client, desk, inventory, state, app)
     finally:
         await runner.cleanup()
+        await stack.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -94,7 +94,7 @@ async def caller_ids(request: web.Request) -> web.Response:
         {
             "rows": [row_of(item, now_ms, frame.presentation) for item in found.items],
             "count": count,
-            "asked": dict.fromkeys((*_FILTERS, "sort"), "") | asked.query,
+            "asked": {**dict.fromkeys((*_FILTERS, "sort"), ""), **asked.query},
             "kept": asked.query,
             "is_all": asked.is_all,
             "can_take_all": asked.state is None,
@@ -135,20 +135,24 @@ async def change_caller_ids(request: web.Request) -> web.Response:
     return back("/caller-ids", **{**asked.query, "done": action, "n": len(report.done)})
 
 
-def read_change(form: Mapping[str, Any], now_ms: int) -> tuple[Action, CallerIdChanges | SwitchChanges, str]:
-    """Read what a form wants to change; also return it in words.
+def read_change(
+    form: Mapping[str, Any], now_ms: int, allowed: Collection[str] = get_args(Action)
+) -> tuple[Action, CallerIdChanges | SwitchChanges, str]:
+    """Read what a form wants to change, of what is `allowed` here; also return it in words.
 
     Raises:
         FormError: it says nothing that can be done.
     """
     action = form.get("action")
+    if action not in allowed:
+        raise FormError("Nothing to do was chosen. Go back and choose what to do.")
     try:
         if action == "enable":
             return action, SwitchChanges(switch="active"), "switch on"
         if action == "disable":
             return action, SwitchChanges(switch="disabled"), "switch off"
         if action == "rest":
-            hours = _whole(form, "hours", "The hours of the rest") or 0
+            hours = whole(form, "hours", "The hours of the rest") or 0
             until = now_ms + hours * _HOUR_MS if hours else None
             words = f"rest for {hours} hours" if hours else "rest until they are switched on"
             return action, SwitchChanges(switch="resting", resting_until_ms=until), words
@@ -156,11 +160,11 @@ def read_change(form: Mapping[str, Any], now_ms: int) -> tuple[Action, CallerIdC
             group = str(form.get("to_group", "")).strip()
             return action, CallerIdChanges(group=group), f"move to the group {group}"
         if action == "limits":
-            limits = {name: _whole(form, name, "A limit") for name in ("hourly_limit", "daily_limit")}
+            limits = {name: whole(form, name, "A limit") for name in ("hourly_limit", "daily_limit")}
             words = " and ".join(f"{limit_text(value)} {name[:-6]}" for name, value in limits.items())
             return action, CallerIdChanges(**limits), f"set the limits to {words}"
     except ValidationError as error:
-        raise FormError(_reason(error)) from None
+        raise reason_of(error) from None
     raise FormError("Nothing to do was chosen. Go back and choose what to do.")
 
 
@@ -172,11 +176,11 @@ async def add_caller_id(request: web.Request) -> web.Response:
     given: dict[str, Any] = {name: str(form.get(name, "")).strip() for name in ("number", "carrier", "area")}
     given["group"] = str(form.get("group", "")).strip() or "default"
     for name in ("hourly_limit", "daily_limit"):
-        given[name] = _whole(form, name, "A limit")
+        given[name] = whole(form, name, "A limit")
     try:
         number = await frame.pages.caller_ids.add(frame.visitor.actor, NewCallerIdBody(**given))
     except ValidationError as error:
-        raise FormError(_reason(error)) from None
+        raise reason_of(error) from None
     return back(f"/caller-ids/{number[1:]}", done="added")
 
 
@@ -235,7 +239,12 @@ def _address(asked: Asked, **more: str) -> str:
     return f"/caller-ids?{query}" if query else "/caller-ids"
 
 
-def _whole(form: Mapping[str, Any], name: str, what: str) -> int | None:
+def whole(form: Mapping[str, Any], name: str, what: str) -> int | None:
+    """Return a whole number of a form; None where it is empty.
+
+    Raises:
+        FormError: it is none.
+    """
     text = str(form.get(name, "")).strip().replace(",", "")
     if not text:
         return None
@@ -244,6 +253,7 @@ def _whole(form: Mapping[str, Any], name: str, what: str) -> int | None:
     return int(text)
 
 
-def _reason(error: ValidationError) -> str:
+def reason_of(error: ValidationError) -> FormError:
+    """Return what a model rejects, for people."""
     first = error.errors(include_url=False, include_context=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}."
+    return FormError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}.")

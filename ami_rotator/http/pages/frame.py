@@ -17,8 +17,7 @@ from ami_rotator.domain.access import Actor, Role, may
 from ami_rotator.domain.numbers import Presentation
 from ami_rotator.domain.types import E164
 from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError, RotatorError
-from ami_rotator.http.asking import address_of
-from ami_rotator.http.auth import check_admin
+from ami_rotator.http.auth import actor_of, require
 from ami_rotator.http.deps import DEPS, Deps
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.http.replies import ApiError
@@ -91,9 +90,8 @@ def shown(needed: Role = "viewer") -> Callable[[_Handler], _Handler]:
         @wraps(handler)
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
-                request[VISITOR] = await visitor(request)
-                if not may(request[VISITOR].role, needed):
-                    raise ApiError(403, f"This takes the role {needed}; ask an admin.")
+                request[VISITOR] = visitor(request)
+                require(request, needed)
                 return await handler(request)
             except ApiError as error:
                 if not wants_html(request):
@@ -111,20 +109,20 @@ def shown(needed: Role = "viewer") -> Callable[[_Handler], _Handler]:
             except (LedgerUnavailableError, PoolUnavailableError) as error:
                 return problem(request, 503, "This page needs a store that does not answer", str(error))
 
+        guarded.access = needed  # type: ignore[attr-defined]
         return guarded
 
     return decorate
 
 
-async def visitor(request: web.Request) -> Visitor:
+def visitor(request: web.Request) -> Visitor:
     """Return who looks.
 
     Raises:
-        ApiError: 401, 403.
+        ApiError: 401, 403, 503.
     """
-    check_admin(request)
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    return Visitor("admin-token", "admin", Actor("admin-token", "dashboard", str(address_of(peer) or "")))
+    who = require(request, "viewer")
+    return Visitor(who.name, who.role, actor_of(request, "dashboard"))
 
 
 def wants_html(request: web.Request) -> bool:

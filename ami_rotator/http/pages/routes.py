@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ami_rotator.http.pages import caller_ids, import_file
+from ami_rotator.http.pages import caller_id, caller_ids, import_file
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.http.pages.frame import PAGES
 
@@ -26,3 +26,6 @@ def add_pages(app: web.Application, pages: PageDeps) -> None:
     get("/caller-ids/import", import_file.import_form)
     post("/caller-ids/import", import_file.preview)
     post("/caller-ids/import/now", import_file.import_for_good)
+    get(r"/caller-ids/{number:\d{7,15}}", caller_id.caller_id)
+    post(r"/caller-ids/{number:\d{7,15}}", caller_id.save_caller_id)
+    post(r"/caller-ids/{number:\d{7,15}}/switch", caller_id.switch_caller_id)
