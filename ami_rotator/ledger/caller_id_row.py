@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from ami_rotator.domain.caller_id import Attestation
 from ami_rotator.domain.campaign import is_group_name
+from ami_rotator.domain.guards import why_not_presentable
 from ami_rotator.domain.numbers import area_of, parse_number
 from ami_rotator.domain.types import E164, Area
 
@@ -23,6 +26,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class CallerIdRow(BaseModel):
     """A row. None stands for "not said": the default of a new caller-ID, the old value of one that is there.
 
+    `warmup_from` is a day such as `2026-11-22`, or `none` for a number that needs no warm-up.
+
     Validate with `context={"region": "US"}`: the country of numbers without country code.
     """
 
@@ -35,6 +40,9 @@ class CallerIdRow(BaseModel):
     daily_limit: int | None = Field(default=None, ge=0, le=_LIMIT_MAX)
     hourly_limit: int | None = Field(default=None, ge=0, le=_LIMIT_MAX)
     switch: Literal["active", "resting", "disabled"] | None = None
+    minute_limit: int | None = Field(default=None, ge=0, le=_LIMIT_MAX)
+    attestation: Attestation | None = None
+    warmup_from: str | None = None
 
     @field_validator("caller_id", mode="before")
     @classmethod
@@ -81,7 +89,30 @@ class CallerIdRow(BaseModel):
             raise ValueError(f"{text[:40]!r} cannot name a group; use letters, digits, _ - . and 40 characters at most")
         return text or None
 
-    @field_validator("daily_limit", "hourly_limit", mode="before")
+    @field_validator("attestation", mode="before")
+    @classmethod
+    def _signed(cls, value: Any) -> str | None:
+        text = _cell(value).upper()
+        if text not in ("", "A", "B", "C"):
+            raise ValueError(
+                f"{text[:40]!r} is no attestation; write A, B or C, or leave it empty where it is not known"
+            )
+        return text or None
+
+    @field_validator("warmup_from", mode="before")
+    @classmethod
+    def _day(cls, value: Any) -> str | None:
+        text = _cell(value).lower()
+        if not text or text == "none":
+            return text or None
+        try:
+            return date.fromisoformat(text[:10]).isoformat()
+        except ValueError:
+            raise ValueError(
+                f"{text[:40]!r} is no day; write it as 2026-11-22, or none for a number without warm-up, or nothing"
+            ) from None
+
+    @field_validator("daily_limit", "hourly_limit", "minute_limit", mode="before")
     @classmethod
     def _limit(cls, value: Any) -> Any:
         text = _cell(value)
@@ -98,6 +129,13 @@ class CallerIdRow(BaseModel):
     @classmethod
     def _switch(cls, value: Any) -> str | None:
         return _cell(value).lower() or None
+
+    @model_validator(mode="after")
+    def _is_callable(self) -> Self:
+        reason = why_not_presentable(self.caller_id)
+        if reason:
+            raise ValueError(reason)
+        return self
 
     @model_validator(mode="after")
     def _has_area(self) -> Self:
@@ -117,7 +155,7 @@ def read_row(values: dict[str, Any], region: str = "US") -> CallerIdRow:
     except ValidationError as error:
         raise ValueError(
             "; ".join(
-                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+                f"{'.'.join(str(part) for part in item['loc']) or 'caller_id'}: {item['msg'].removeprefix('Value error, ')}"
                 for item in error.errors(include_url=False, include_context=False)
             )
         ) from None

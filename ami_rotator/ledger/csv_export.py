@@ -35,6 +35,9 @@ async def export_csv(database: Database, target: TextIO) -> int:
                     row["meta_json"],
                     guarded(row["group_name"]),
                     row["switch"],
+                    "" if row["minute_limit"] is None else row["minute_limit"],
+                    row["attestation"],
+                    row["warmup_from"],
                 )
             )
         written += len(rows)

@@ -17,12 +17,14 @@ _BATCH = 2000
 _STATEMENT_S = 600.0
 _PROBLEMS_KEPT = 10_000
 _STAGED = (
-    "line", "caller_id", "carrier", "area", "group_name", "daily_limit", "hourly_limit", "meta", "switch",
+    "line", "caller_id", "carrier", "area", "group_name", "daily_limit", "hourly_limit", "meta", "switch", "minute_limit",
+    "attestation", "warmup_from",
 )  # fmt: skip
 
 StagedRow = tuple[
-    int, str, str | None, str | None, str | None, int | None, int | None, str | None, str | None
-]  # as _STAGED
+    int, str, str | None, str | None, str | None, int | None, int | None, str | None, str | None, int | None, str | None,
+    str | None,
+]  # fmt: skip  # as _STAGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,9 @@ def _staged(line: int, row: CallerIdRow, meta: str | None) -> StagedRow:
         row.hourly_limit,
         meta,
         row.switch,
+        row.minute_limit,
+        row.attestation or "",
+        row.warmup_from,
     )
 
 
@@ -171,7 +176,8 @@ async def _apply(
     await connection.execute(query("drop_staged_duplicates"), timeout=_STATEMENT_S)
     await connection.execute(query("analyze_staging"))
     report.new_groups = tuple(row["name"] for row in await connection.fetch(query("add_staged_groups")))
-    has = [name in file.columns for name in ("carrier", "area_code", "group", "daily_limit", "hourly_limit")]
+    settable = ("carrier", "area_code", "group", "daily_limit", "hourly_limit", "minute_limit", "attestation")
+    has = [name in file.columns for name in settable]
     report.updated = _count(await connection.execute(query("update_from_staging"), *has, timeout=_STATEMENT_S))
     report.added = _count(await connection.execute(query("add_from_staging"), timeout=_STATEMENT_S))
     good = report.rows - report.errors - report.duplicates

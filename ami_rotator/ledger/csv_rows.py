@@ -27,8 +27,14 @@ _ALIASES = {
     "dailylimit": "daily_limit",
     "hourlylimit": "hourly_limit",
     "group_name": "group",
+    "minutelimit": "minute_limit",
+    "warmup": "warmup_from",
+    "warm_up_from": "warmup_from",
 }
-COLUMNS = ("caller_id", "carrier", "area_code", "daily_limit", "hourly_limit", "meta_json", "group", "switch")
+COLUMNS = (
+    "caller_id", "carrier", "area_code", "daily_limit", "hourly_limit", "meta_json", "group", "switch", "minute_limit",
+    "attestation", "warmup_from",
+)  # fmt: skip
 
 
 class CsvFileError(RotatorError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from datetime import date, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,6 +16,8 @@ from ami_rotator.domain.caller_id import NO_LIMIT, CallerId
 from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.types import E164, Area, Campaign, Group, Rung
 from ami_rotator.inventory_sync import InventorySync
+from ami_rotator.ledger.csv_export import export_csv
+from ami_rotator.ledger.csv_import import import_csv
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.exchanges import load_exchanges, save_exchanges
 from ami_rotator.ledger.inventory import GroupSettings, Inventory, LimitDefaults
@@ -269,3 +274,29 @@ async def test_a_load_forgets_opt_outs_that_are_not_in_the_database(database: Da
     await sync.load()
 
     assert await redis_client.smembers(f"optouts:{pool.tag}") == set()
+
+
+async def test_a_csv_file_brings_limits_attestation_and_warm_up_and_takes_them_out_again(
+    database: Database, inventory: Inventory, tmp_path: Path
+) -> None:
+    path = tmp_path / "numbers.csv"
+    path.write_text(
+        "caller_id,minute_limit,attestation,warmup_from\n2125550001,3,a,2026-03-07\n6465550002,,,none\n7185550003,,,\n"
+    )
+
+    report = await import_csv(path, database)
+    again = await import_csv(path, database)
+    path.write_text("caller_id,minute_limit,attestation,warmup_from\n2125550001,,B,\n")
+    changed = await import_csv(path, database)
+
+    exported = io.StringIO()
+    await export_csv(database, exported)
+    rows = {row["caller_id"]: row for row in csv.DictReader(exported.getvalue().splitlines())}
+    columns = ("minute_limit", "attestation", "warmup_from")
+    assert [tuple(rows[number][name] for name in columns) for number in ("2125550001", "6465550002")] == [
+        ("", "B", "2026-03-07"),
+        ("", "", "none"),
+    ]
+    assert rows["7185550003"]["warmup_from"] not in ("", "none")
+    assert (report.added, again.unchanged, changed.updated) == (3, 3, 1)
+    assert (await loaded(inventory))[ONE].attestation == "B"

@@ -101,3 +101,29 @@ def test_meta_is_kept_as_compact_json() -> None:
 def test_a_formula_is_guarded_on_the_way_out_and_comes_back_unchanged(text: str) -> None:
     assert guarded(text).startswith("'")
     assert read_row({"caller_id": "5551234567", "carrier": guarded(text)}).carrier == text
+
+
+@pytest.mark.parametrize(("text", "kept"), [("a", "A"), (" B ", "B"), ("", None)])
+def test_attestation_is_a_letter_or_not_known(text: str, kept: str | None) -> None:
+    assert read_row({"caller_id": "5551234567", "attestation": text}).attestation == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("2026-11-22", "2026-11-22"), ("2026-11-22 00:00:00", "2026-11-22"), ("None", "none"), ("", None)],
+)
+def test_the_first_day_of_warm_up_is_a_day_none_or_not_said(text: str, kept: str | None) -> None:
+    assert read_row({"caller_id": "5551234567", "warmup_from": text}).warmup_from == kept
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "said"),
+    [
+        ("attestation", "D", "write A, B or C"),
+        ("warmup_from", "22/11/2026", "write it as 2026-11-22"),
+        ("minute_limit", "two", "write 0 for never"),
+    ],
+)
+def test_what_is_wrong_in_the_columns_of_a_policy_is_said_with_what_to_write(column: str, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        read_row({"caller_id": "5551234567", column: text})
