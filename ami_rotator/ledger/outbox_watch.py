@@ -18,8 +18,8 @@ _BYTES_AN_ENTRY = 192
 class OutboxWatch:
     """Looks at the outbox; run `check` every few seconds.
 
-    From `alarm_entries` on it is an error in the log, once a minute, and `rotator_outbox_alarm` is 1. Above `most_entries` the
-    oldest are dropped, counted in `rotator_outbox_dropped_total`: a Redis that is full would serve no calls at all.
+    From `alarm_entries` on it is an error in the log, once a minute, and `rotator_outbox_alarm` is 1. Above `most_entries`
+    the oldest are dropped, counted in `rotator_outbox_dropped_total`: a Redis that is full would serve no calls at all.
     """
 
     def __init__(

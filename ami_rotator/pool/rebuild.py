@@ -19,6 +19,10 @@ from ami_rotator.pool.redis_pool import RedisPool
 
 _TURN_MS = 15_000
 _AT_ONCE = 100
+_BEGINS_ANEW = (
+    "Redis was emptied once more, or another daemon took over, while the caller-IDs were brought back. It begins anew by"
+    " itself."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +48,13 @@ class Rebuild:
 
     async def take_turn(self) -> int | None:
         """Take the turn, or keep it; return Redis' time in ms, None while another daemon has it."""
-        return int(await self._pool.command("rebuild", self._token, _TURN_MS)) or None
+        return int(await self._pool.command("rebuild", self._token, _TURN_MS, 1)) or None
 
     async def keep_turn(self) -> int:
         """Keep the turn during long work; raises where it was lost: the work then begins anew. Returns Redis' time in ms."""
-        now_ms = await self.take_turn()
-        if now_ms is None:
-            raise PoolUnavailableError(
-                "Another daemon took over bringing the caller-IDs back. It goes on by itself; nothing is to be done."
-            )
+        now_ms = int(await self._pool.command("rebuild", self._token, _TURN_MS, 0))
+        if not now_ms:
+            raise PoolUnavailableError(_BEGINS_ANEW)
         return now_ms
 
     async def recount(self, uses: Sequence[Use], counted_at_ms: int) -> None:
@@ -94,10 +96,7 @@ class Rebuild:
     async def open(self) -> None:
         """Serve calls from here on; raises where the turn was lost or Redis was emptied once more."""
         if not int(await self._pool.command("open", self._token)):
-            raise PoolUnavailableError(
-                "Redis was emptied once more, or another daemon took over, while the caller-IDs were brought back. It"
-                " begins anew by itself."
-            )
+            raise PoolUnavailableError(_BEGINS_ANEW)
 
 
 def _words(call: HeldCall) -> tuple[str | int, ...]:

@@ -7,11 +7,27 @@
 -- returns  how many were added or removed
 --- include filing
 local list, fresh = key('optouts'), key('optouts-new', ARGV[2])
+
+-- assign looks at the list only where this says that it has members.
+local function mark()
+  if redis.call('EXISTS', list) == 1 then
+    redis.call('SET', key('optouts-any'), '1')
+  else
+    redis.call('DEL', key('optouts-any'))
+  end
+end
+
 if ARGV[1] == 'swap' then
-  if redis.call('EXISTS', fresh) == 0 then return redis.call('DEL', list) end
-  redis.call('RENAME', fresh, list)
-  redis.call('PERSIST', list)
-  return 0
+  -- Sent twice, the second finds no new list: that must not empty the one that just took its place.
+  if not redis.call('SET', key('optouts-swapped', ARGV[2]), '1', 'NX', 'PX', 60000) then return 0 end
+  local is_empty = redis.call('EXISTS', fresh) == 0
+  local gone = is_empty and redis.call('DEL', list) or 0
+  if not is_empty then
+    redis.call('RENAME', fresh, list)
+    redis.call('PERSIST', list)
+  end
+  mark()
+  return gone
 end
 local done = 0
 for i = 3, #ARGV do
@@ -22,4 +38,5 @@ for i = 3, #ARGV do
   end
 end
 if ARGV[1] == 'load' then redis.call('EXPIRE', fresh, 3600) end
+mark()
 return done
