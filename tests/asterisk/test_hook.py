@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.dialplan import Hook, hook_lines
 from tests.asterisk.vicidial_lab import VicidialLab, vicidial_lab
 from tests.support.asterisk_lab import SECRET, DialerOptions, free_port
@@ -22,6 +23,7 @@ from tests.support.vicidial_dialer import PlacedCall, PlannedCall
 pytestmark = [pytest.mark.asterisk, pytest.mark.timeout(1200)]
 
 OWN_NUMBER = "3125550000"
+ACCOUNT = "tight"  # exactly what `ami-rotator manager-conf` prints, event filters too
 CAMPAIGN = "TESTCAMP"
 AREAS = ["212", "312", "415", "646"]
 BUDGET_S = 0.25
@@ -43,14 +45,14 @@ def _options(api_port: int, via: str = "curl") -> DialerOptions:
     hook = Hook(
         trunk="PJSIP/{number}@carrier", base_url=f"http://127.0.0.1:{api_port}", budget_s=BUDGET_S, dialer="lab"
     )
-    return DialerOptions(carrier_entry=hook_lines(hook))
+    return DialerOptions(carrier_entry=hook_lines(hook), manager_users=manager_conf(ACCOUNT, SECRET))
 
 
 def _settings(lab: VicidialLab, redis_url: str, dsn: str, api_port: int, mode: str = "hook") -> dict[str, str]:
     dialer = {
         "name": "lab",
         "port": lab.asterisk.ami_port,
-        "username": "rotator",
+        "username": ACCOUNT,
         "secret": SECRET,
         "mode": mode,
         "dial_prefixes": {"9": CAMPAIGN},
@@ -167,7 +169,8 @@ async def test_observe_mode_sets_nothing_and_records_what_would_have_been_shown(
 ) -> None:
     calls, api_port = 20, free_port()
     carrier = SipCarrier(talk_s=0.5)
-    async with vicidial_lab(asterisk_root, carrier=carrier) as lab:
+    options = DialerOptions(manager_users=manager_conf(ACCOUNT, SECRET))
+    async with vicidial_lab(asterisk_root, carrier=carrier, options=options) as lab:
         settings = _settings(lab, redis_url, database_dsn, api_port, mode="observe")
         await _import(tmp_path, settings, per_area=20)
         async with daemon(tmp_path, settings):
