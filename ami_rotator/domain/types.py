@@ -88,7 +88,11 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A caller-ID for a call. `is_new` is false when this call already had it: the answer is always the same."""
+    """A caller-ID for a call. `is_new` is false when this call already had it: the answer is always the same.
+
+    `why` tells how it was chosen (docs/choosing.md): `free`, `warm`, `sticky`, `seen`, `overflow`; after a colon why a
+    sticky caller-ID did not hold: `free:resting`.
+    """
 
     reservation: ReservationId
     caller_id: E164
@@ -100,6 +104,7 @@ class Assignment:
     meta_json: str
     was_warm: bool
     ended: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

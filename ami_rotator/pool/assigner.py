@@ -14,6 +14,7 @@ from ami_rotator.domain.numbers import area_of, mask, parse_dialled
 from ami_rotator.domain.types import Area, Assignment, CallRequest, Campaign, Miss, ReservationId
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.metrics import Metrics
+from ami_rotator.pool.policy_terms import shared_groups, terms_of
 from ami_rotator.pool.redis_pool import RedisPool
 
 _TELL_AWAY_S = 1.0
@@ -30,7 +31,8 @@ class Assigner:
         metrics: Metrics | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.policies: Mapping[Campaign, CampaignPolicy] = {}
+        self._policies: Mapping[Campaign, CampaignPolicy] = {}
+        self._terms: dict[Campaign, str] = {}
         self.cities: Mapping[str, str] = {}
         self._pool = pool
         self._region = region
@@ -39,6 +41,17 @@ class Assigner:
         self._clock = clock or SystemClock()
         self._told_away_s = float("-inf")
         self._log = structlog.get_logger("assign")
+
+    @property
+    def policies(self) -> Mapping[Campaign, CampaignPolicy]:
+        """The policies of the campaigns that have one."""
+        return self._policies
+
+    @policies.setter
+    def policies(self, policies: Mapping[Campaign, CampaignPolicy]) -> None:
+        shared = shared_groups(policies)
+        self._terms = {name: terms_of(policy, shared) for name, policy in policies.items()}
+        self._policies = policies
 
     async def assign(self, request: CallRequest) -> Assignment | Miss:
         """Give a call its caller-ID. Never raises: with Redis away it is a Miss, and the call keeps its own number.
@@ -50,10 +63,11 @@ class Assigner:
         area = area_of(destination) if destination else Area("")
         city = self.cities.get(destination[2:8], "") if destination and destination.startswith("+1") else ""
         policy = policy_of(request.campaign, self.policies)
+        terms = self._terms.get(request.campaign, "")
         reservation = ReservationId(str(uuid.uuid4()))
         found: Assignment | Miss
         try:
-            found = await self._pool.assign(reservation, request, destination, area, steps(policy, area, city))
+            found = await self._pool.assign(reservation, request, destination, area, steps(policy, area, city), terms)
         except PoolUnavailableError as error:
             found = Miss("unavailable", str(error))
         self._record(request, found, self._clock.monotonic_s() - began)
@@ -90,6 +104,7 @@ class Assigner:
                 caller_id=found.caller_id,
                 rung=found.rung.value,
                 warm=found.was_warm,
+                why=found.why,
                 reservation=found.reservation,
                 **call,
             )

@@ -8,6 +8,7 @@ from ami_rotator.domain.campaign import policy_of
 from ami_rotator.domain.types import Area, Campaign, Rung
 from ami_rotator.domain.warmth import Demand, targets
 from ami_rotator.pool.assigner import Assigner
+from ami_rotator.pool.policy_terms import attestations_from
 from ami_rotator.pool.redis_pool import RedisPool
 
 _POOLS_MAX = 500
@@ -30,7 +31,8 @@ class Filler:
         wanted: dict[tuple[Campaign, Area], int] = {
             (target.campaign, target.area): target.depth
             for target in targets(demands, sum(snapshot.states.values()), self._share_max)
-            if Rung.AREA in policy_of(target.campaign, self._assigner.policies).rungs
+            # Warm ones are asked before the ladder: they must be what its first rung would find.
+            if policy_of(target.campaign, self._assigner.policies).rungs[:1] == (Rung.AREA,)
         }
         have = {(pool.campaign, pool.area): pool.depth for pool in snapshot.warm}
         for (campaign, area), depth in have.items():
@@ -47,5 +49,5 @@ class Filler:
                 await self._set(pool.campaign, pool.area, 0)
 
     async def _set(self, campaign: Campaign, area: Area, depth: int) -> None:
-        groups = policy_of(campaign, self._assigner.policies).groups
-        await self._pool.warm(campaign, area, groups, depth)
+        policy = policy_of(campaign, self._assigner.policies)
+        await self._pool.warm(campaign, area, policy.groups, depth, attestations_from(policy.attestation_min))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+import orjson
 from redis.exceptions import RedisError
 
 from ami_rotator.clock import Clock
@@ -14,24 +15,9 @@ from ami_rotator.domain.types import E164, Group, ReservationId, State
 from ami_rotator.domain.windows import zone_offsets
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.pool.connect import RedisClient
+from ami_rotator.pool.scripts import load_scripts
 
 _T = TypeVar("_T")
-_FIELDS = ("st", "n", "lu", "hl", "hw", "hn", "dl", "dw", "dn", "cu", "ru", "pl")
-_RESERVATION = (
-    "cid",
-    "at",
-    "campaign",
-    "destination",
-    "dialer",
-    "code",
-    "uniqueid",
-    "source",
-    "rung",
-    "g",
-    "a",
-    "wm",
-    "tk",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,46 +67,31 @@ class Inspection:
         self._tag = tag
         self._zone = zone
         self._clock = clock
+        self._scripts = load_scripts()
 
     async def standings(self, numbers: Sequence[E164]) -> dict[E164, Standing]:
         """Return where these caller-IDs stand; those that the pool does not know are left out."""
 
-        async def read() -> list[list[str | None]]:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for number in numbers:
-                    pipe.hmget(f"caller:{self._tag}:{number}", *_FIELDS)
-                return list(await pipe.execute())
-
         if not numbers:
             return {}
-        hour, day = self._windows()
-        found = {}
-        for number, values in zip(numbers, await _guarded(read), strict=True):
-            if values[0] is not None:
-                found[number] = _standing(dict(zip(_FIELDS, values, strict=True)), hour, day)
-        return found
+        found = await self._run("look", *self._zone_args(), *numbers)
+        return {E164(record["cid"]): _standing(record) for record in map(orjson.loads, found)}
 
     async def count(self, state: State, groups: Sequence[Group]) -> int:
         """Return how many caller-IDs of these groups are in a state."""
-
-        async def read() -> list[int]:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for group in groups:
-                    pipe.zcard(f"{state.value}:{self._tag}:{group}")
-                return list(await pipe.execute())
-
-        return sum(await _guarded(read)) if groups else 0
+        total = 0
+        for group in groups:
+            cursor = "0"
+            while True:
+                cursor, _, count = await self._run("tally", group, cursor, state.value)
+                total += int(count)
+                if cursor == "0":
+                    break
+        return total
 
     async def members(self, state: State, groups: Sequence[Group], most: int) -> list[E164]:
         """Return the caller-IDs of these groups in a state, `most` of each group at the most."""
-
-        async def read() -> list[list[str]]:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for group in groups:
-                    pipe.zrange(f"{state.value}:{self._tag}:{group}", 0, most - 1)
-                return list(await pipe.execute())
-
-        return [E164(number) for of_group in (await _guarded(read) if groups else []) for number in of_group]
+        return [E164(number) for group in groups for number in await self._run("members", group, state.value, most)]
 
     async def reservations(self, skip: int = 0, limit: int = 100) -> list[LiveReservation]:
         """Return reservations that live, those that expire first first."""
@@ -138,20 +109,17 @@ class Inspection:
         return int(await _guarded(lambda: self._redis.zcard(f"expiries:{self._tag}")))
 
     async def _reservations(self, ids: Sequence[tuple[str, float]]) -> list[LiveReservation | None]:
-        async def read() -> list[list[str | None]]:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for identity, _ in ids:
-                    pipe.hmget(f"reservation:{self._tag}:{identity}", *_RESERVATION)
-                return list(await pipe.execute())
+        found = (await self._run("calls", *(identity for identity, _ in ids)))[1:] if ids else []
+        records = {record["id"]: record for record in map(orjson.loads, found)}
+        return [_live(identity, score, records.get(identity)) for identity, score in ids]
 
-        rows = await _guarded(read) if ids else []
-        return [_live(identity, score, values) for (identity, score), values in zip(ids, rows, strict=True)]
+    def _zone_args(self) -> tuple[int, int, int]:
+        offsets = zone_offsets(self._zone, self._clock.wall_ms() / 1000)
+        return offsets.offset_s, offsets.change_at_s, offsets.next_offset_s
 
-    def _windows(self) -> tuple[int, int]:
-        """Return the numbers of this hour and this day, as the scripts count them (pool/lua/include/windows.lua)."""
-        now_s = self._clock.wall_ms() // 1000
-        offset = zone_offsets(self._zone, now_s).offset_s
-        return (now_s + offset % 3600) // 3600, (now_s + offset) // 86400
+    async def _run(self, name: str, *args: str | int) -> list[Any]:
+        script = self._scripts[name]
+        return await _guarded(lambda: self._redis.eval(script.source, script.keys, self._tag, *args))
 
 
 async def _guarded(read: Callable[[], Awaitable[_T]]) -> _T:
@@ -163,41 +131,37 @@ async def _guarded(read: Callable[[], Awaitable[_T]]) -> _T:
         ) from error
 
 
-def _standing(of: dict[str, str | None], hour: int, day: int) -> Standing:
-    def number(name: str) -> int:
-        return int(float(of[name] or 0))
-
+def _standing(record: Mapping[str, Any]) -> Standing:
     return Standing(
-        state=State(of["st"] or ""),
-        live_calls=number("n"),
-        last_used_ms=number("lu"),
-        hourly_limit=number("hl"),
-        used_this_hour=number("hn") if number("hw") == hour else 0,
-        daily_limit=number("dl"),
-        used_today=number("dn") if number("dw") == day else 0,
-        free_at_ms=max(number("cu"), number("ru")),
-        warm_for=of["pl"] or "",
+        state=State(record["st"]),
+        live_calls=int(record["n"]),
+        last_used_ms=int(record["lu"]),
+        hourly_limit=int(record["hl"]),
+        used_this_hour=int(record["hn"]),
+        daily_limit=int(record["dl"]),
+        used_today=int(record["dn"]),
+        free_at_ms=max(int(record["cu"]), int(record["ru"])),
+        warm_for=record["pl"],
     )
 
 
-def _live(identity: str, expires_at_ms: float, values: Sequence[str | None]) -> LiveReservation | None:
-    of = {name: value or "" for name, value in zip(_RESERVATION, values, strict=True)}
-    if not of["cid"]:
+def _live(identity: str, expires_at_ms: float, record: Mapping[str, Any] | None) -> LiveReservation | None:
+    if record is None:
         return None
     return LiveReservation(
         id=ReservationId(identity),
-        caller_id=E164(of["cid"]),
-        campaign=of["campaign"],
-        destination=of["destination"],
-        dialer=of["dialer"],
-        code=of["code"],
-        uniqueid=of["uniqueid"],
-        source=of["source"],
-        rung=of["rung"],
-        group=of["g"],
-        area=of["a"],
-        was_warm=of["wm"] == "1",
-        has_trunk=bool(of["tk"]),
-        assigned_at_ms=int(float(of["at"] or 0)),
+        caller_id=E164(record["cid"]),
+        campaign=record["campaign"],
+        destination=record["destination"],
+        dialer=record["dialer"],
+        code=record["code"],
+        uniqueid=record["uniqueid"],
+        source=record["source"],
+        rung=record["rung"],
+        group=record["g"],
+        area=record["a"],
+        was_warm=record["wm"] == "1",
+        has_trunk=bool(record["tk"]),
+        assigned_at_ms=int(record["at"]),
         expires_at_ms=int(expires_at_ms),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -34,12 +36,14 @@ from ami_rotator.domain.types import (
 from ami_rotator.domain.windows import ZoneOffsets, zone_offsets
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.pool.book import Book
-from ami_rotator.pool.clock import now_ms
 from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.flights import Flights
+from ami_rotator.pool.policy_terms import ladder_text, warm_pool
+from ami_rotator.pool.put_words import words_of
 from ami_rotator.pool.scripts import Script, load_scripts
 
 _PUT_AT_ONCE = 200
+_CALLS_AT_ONCE = 200
 _ZONE_HOLDS_S = 600.0
 _BOOKS_KEPT_S = 600
 
@@ -117,6 +121,7 @@ class RedisPool:
         self._scripts = scripts or load_scripts()
         self._offsets: tuple[str, str, str] = ("0", "0", "0")
         self._offsets_until_s = float("-inf")
+        self._asked: Counter[str] = Counter()
 
     async def ping(self) -> None:
         """Check that Redis answers."""
@@ -129,13 +134,15 @@ class RedisPool:
         destination: E164 | None,
         area: Area,
         steps: Sequence[Step],
+        terms: str = "",
     ) -> Assignment | Miss:
         """Give a call its caller-ID, walking the steps in order; the same call gets the same answer.
 
-        `reservation` is the id a new reservation will have: sending it twice makes one. `area` is the destination's.
+        `reservation` is the id a new reservation will have: sending it twice makes one. `area` is the destination's; `terms`
+        what the campaign's policy says beyond its ladder (`policy_terms.terms_of`).
         """
         key = request.key
-        pool = f"{request.campaign}|{area}" if area and steps and steps[0].place else ""
+        pool = warm_pool(request.campaign, area, steps)
         answer = await self._run(
             "assign",
             reservation,
@@ -151,11 +158,14 @@ class RedisPool:
             request.lead_id,
             request.source,
             pool,
-            *(word for step in steps for word in (step.rung.value, step.group, step.place)),
+            ladder_text(steps),
+            terms,
         )
+        if pool and answer[0] in ("new", "miss"):
+            self._asked[pool] += 1
         if answer[0] == "miss":
-            return Miss(answer[1])
-        status, found, caller_id, rung, group, found_area, carrier, meta, warm, at_ms = answer
+            return Miss(answer[1], answer[2])
+        status, found, caller_id, rung, group, found_area, carrier, meta, warm, at_ms, why = answer
         if found == reservation and status != "ended":
             self.book.note(
                 HeldCall(
@@ -189,6 +199,7 @@ class RedisPool:
             meta_json=meta,
             was_warm=warm == "1",
             ended=status == "ended",
+            why=why,
         )
 
     async def confirm(self, key: CallKey, shown: str, trunk_uniqueid: str) -> Confirmed:
@@ -231,23 +242,17 @@ class RedisPool:
         """Return all caller-IDs by state. Reads everything: for once a minute, not for a call."""
         found: dict[State, list[E164]] = {state: [] for state in State}
         for group in await self.groups():
-            for state in State:
-                key = f"{state.value}:{self.tag}:{group}"
-                found[state] += await self._guard(partial(self._redis.zrange, key, 0, -1))
+            for leaf in await self._leaves(group):
+                for state in await self._states_with(f"{group}:{leaf}"):
+                    key = f"{state.value}:{self.tag}:{group}:{leaf}"
+                    found[state] += await self._guard(partial(self._redis.zrange, key, 0, -1))
         return found
 
     async def eligible(self, places: Sequence[tuple[Group, Area]]) -> list[int]:
         """Return how many caller-IDs of each group and area a call could have now."""
-
-        async def read() -> list[int]:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for group, area in places:
-                    for state in (State.IDLE, State.WARM):
-                        pipe.zcard(f"{state.value}:{self.tag}:{group}:{area}")
-                return list(await pipe.execute())
-
-        counts = await self._guard(read) if places else []
-        return [idle + warm for idle, warm in zip(counts[::2], counts[1::2], strict=True)]
+        if not places:
+            return []
+        return [int(count) for count in await self._run("eligible", *(word for place in places for word in place))]
 
     async def renew(self, reservations: Sequence[ReservationId]) -> list[ReservationId]:
         """Let reservations live on for a whole lifetime; return those that are no longer live."""
@@ -264,13 +269,24 @@ class RedisPool:
         """Bring back caller-IDs of a group whose waiting or resting is over; return how many."""
         return int(await self._run("promote", group, most, *self.zone_args()))
 
-    async def warm(self, campaign: Campaign, area: Area, groups: Sequence[Group], depth: int) -> int:
-        """Bring the warm pool of a campaign and area to a depth, as far as there are idle ones; return its depth."""
-        return int(await self._run("warm", f"{campaign}|{area}", depth, *self.zone_args(), area, *groups))
+    async def warm(
+        self, campaign: Campaign, area: Area, groups: Sequence[Group], depth: int, attestations: str = ""
+    ) -> int:
+        """Bring the warm pool of a campaign and area to a depth, as far as there are idle ones; return its depth.
+
+        `attestations`: the levels that will do, such as `AB`; empty for all.
+        """
+        name = f"{campaign}|{area}"
+        return int(await self._run("warm", name, depth, *self.zone_args(), area, attestations, *groups))
 
     async def demand(self, most: int) -> list[tuple[Campaign, Area, float]]:
-        """Return campaign, area and calls a minute of the areas most asked for. Calling it lets old demand fade."""
-        answer = await self._run("demand", DEMAND_INTERVAL_MS, DEMAND_KEPT, most)
+        """Return campaign, area and calls a minute of the areas most asked for. Calling it lets old demand fade.
+
+        What this process counted since the last time goes along; it is lost where Redis does not answer.
+        """
+        asked, self._asked = self._asked, Counter()
+        words = (word for item in asked.items() for word in item)
+        answer = await self._run("demand", DEMAND_INTERVAL_MS, DEMAND_KEPT, most, uuid.uuid4().hex, *words)
         return [
             (*_split_pool(pool), float(score) * _CALLS_PER_MINUTE)
             for pool, score in zip(answer[::2], answer[1::2], strict=True)
@@ -304,8 +320,9 @@ class RedisPool:
     async def put(self, caller_ids: Sequence[CallerId], generation: int) -> int:
         """Insert or change caller-IDs, keeping their counters, last use and live calls; return how many were new."""
         new = 0
+        await self._say_zones({item.timezone for item in caller_ids} - {""})
         for start in range(0, len(caller_ids), _PUT_AT_ONCE):
-            words = [word for item in caller_ids[start : start + _PUT_AT_ONCE] for word in _words(item)]
+            words = [word for item in caller_ids[start : start + _PUT_AT_ONCE] for word in words_of(item)]
             new += int(await self._run("put", generation, *self.zone_args(), *words))
         return new
 
@@ -335,18 +352,44 @@ class RedisPool:
         """Remove the caller-IDs that no `put` named since a generation; return how many. Live calls keep theirs."""
         gone = 0
         for group in await self.groups():
-            for state in State:
-                cursor = "0"
-                while True:
-                    cursor, removed = await self._run("prune", generation, state.value, group, cursor)
-                    gone += int(removed)
-                    if cursor == "0":
-                        break
+            for leaf in sorted(await self._leaves(group)):
+                for state in await self._states_with(f"{group}:{leaf}"):
+                    cursor = "0"
+                    while True:
+                        cursor, removed = await self._run("prune", generation, state.value, f"{group}:{leaf}", cursor)
+                        gone += int(removed)
+                        if cursor == "0":
+                            break
         return gone
+
+    async def _leaves(self, group: Group) -> set[str]:
+        return set(await self._guard(lambda: self._redis.smembers(f"leaves:{self.tag}:{group}:")))
+
+    async def _states_with(self, at: str) -> list[State]:
+        async def read() -> list[Any]:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for state in State:
+                    pipe.exists(f"{state.value}:{self.tag}:{at}")
+                return list(await pipe.execute())
+
+        return [state for state, exists in zip(State, await self._guard(read), strict=True) if exists]
+
+    async def refresh_zones(self) -> None:
+        """Say anew how far the time zones of caller-IDs are from UTC. Run it every hour, and after a start."""
+        await self._say_zones(set(await self._guard(lambda: self._redis.hkeys(f"zones:{self.tag}"))))
+
+    async def _say_zones(self, names: Set[str]) -> None:
+        if not names:
+            return
+        now_s = self._clock.wall_ms() / 1000
+        said: dict[Any, Any] = {}
+        for name in names:
+            offsets = zone_offsets(ZoneInfo(name), now_s)
+            said[name] = f"{offsets.offset_s} {offsets.change_at_s} {offsets.next_offset_s}"
+        await self._guard(lambda: self._redis.hset(f"zones:{self.tag}", mapping=said))
 
     async def snapshot(self) -> PoolSnapshot:
         """Return the pool at a glance."""
-        groups = await self.groups()
         pools = sorted(await self._guard(lambda: self._redis.smembers(f"pools:{self.tag}")))
 
         async def read() -> list[Any]:
@@ -356,9 +399,6 @@ class RedisPool:
                 pipe.zrange(f"demand:{self.tag}", 0, -1, withscores=True)
                 for pool in pools:
                     pipe.zcard(f"pool:{self.tag}:{pool}")
-                for group in groups:
-                    for state in State:
-                        pipe.zcard(f"{state.value}:{self.tag}:{group}")
                 return list(await pipe.execute())
 
         live, outbox, demand, *counts = await self._guard(read)
@@ -366,35 +406,41 @@ class RedisPool:
         depths: Iterator[int] = iter(counts)
         depth_of = {pool: next(depths) for pool in pools}
         states = dict.fromkeys(State, 0)
-        for _ in groups:
-            for state in State:
-                states[state] += next(depths)
+        for group in await self.groups():
+            for state, count in (await self.counts(group)).items():
+                states[state] += count
         warm = tuple(
             WarmPool(*_split_pool(pool), depth_of.get(pool, 0), scores.get(pool, 0.0))
             for pool in sorted(set(pools) | set(scores))
         )
         return PoolSnapshot(states, live, warm, outbox)
 
+    async def counts(self, group: Group) -> dict[State, int]:
+        """Return how many caller-IDs of a group are in each state. Read in pages, so that no call waits for it."""
+        counts = dict.fromkeys(State, 0)
+        seen: set[str] = set()
+        cursor = "0"
+        while True:
+            cursor, leaves, *found = await self._run("tally", group, cursor, *(state.value for state in State))
+            if not seen.intersection(leaves):  # a set that grows meanwhile may name a leaf twice
+                for state, count in zip(State, found, strict=True):
+                    counts[state] += int(count)
+            seen.update(leaves)
+            if cursor == "0":
+                return counts
+
     async def live_calls(self, dialer: Dialer) -> list[LiveCall]:
         """Return the calls of a dialer that have a live reservation."""
         ids = await self._guard(lambda: self._redis.zrange(f"expiries:{self.tag}", 0, -1))
-
-        async def read() -> list[Any]:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for identity in ids:
-                    pipe.hmget(f"reservation:{self.tag}:{identity}", "dialer", "code", "uniqueid", "tk", "at")
-                return [await now_ms(self._redis, self.tag), *await pipe.execute()]
-
-        redis_ms, *found = await self._guard(read)
-        return [
-            LiveCall(ReservationId(identity), CallKey(dialer, code, uniqueid), trunk or "", int(at), redis_ms - int(at))
-            for identity, (of, code, uniqueid, trunk, at) in zip(ids, found, strict=True)
-            if of == dialer
-        ]
-
-    async def reservation(self, reservation: ReservationId) -> dict[str, str]:
-        """Return a reservation's fields as the scripts keep them; empty where there is none."""
-        return dict(await self._guard(lambda: self._redis.hgetall(f"reservation:{self.tag}:{reservation}")))
+        found = []
+        for start in range(0, len(ids), _CALLS_AT_ONCE):
+            now_ms, *records = await self._run("calls", *ids[start : start + _CALLS_AT_ONCE])
+            for record in map(orjson.loads, records):
+                if record["dialer"] == dialer:
+                    at_ms = int(record["at"])
+                    key = CallKey(dialer, record["code"], record["uniqueid"])
+                    found.append(LiveCall(record["id"], key, record["tk"] or "", at_ms, int(now_ms) - at_ms))
+        return found
 
     def zone_args(self) -> tuple[str, str, str]:
         """Return what scripts must know of the zone (domain/windows.py)."""
@@ -426,20 +472,3 @@ class RedisPool:
 def _split_pool(pool: str) -> tuple[Campaign, Area]:
     campaign, _, area = pool.rpartition("|")
     return Campaign(campaign), Area(area)
-
-
-def _words(item: CallerId) -> tuple[str | int, ...]:
-    off = "" if item.switch == "active" else item.switch
-    return (
-        item.number,
-        item.area,
-        item.group,
-        item.hourly_limit,
-        item.daily_limit,
-        item.cooldown_s,
-        item.max_concurrent,
-        off,
-        item.resting_until_ms,
-        item.carrier,
-        "" if item.meta_json == "{}" else item.meta_json,
-    )

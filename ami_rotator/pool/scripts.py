@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import resources
 
 _INCLUDE = re.compile(r"^--- include (.+)$", re.MULTILINE)
+_FUNCTION = re.compile(r"^local function (?P<name>\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"--.*")
 _NAME = re.compile(r"([a-z_]+)-(\d+)\.lua")
 
 
@@ -20,6 +22,20 @@ class Script:
     source: str
     sha: str
     keys: int
+
+
+def _without_unused(source: str) -> str:
+    """Leave out functions that nothing calls: each would be made anew at every call of the script."""
+    while True:
+        unused = [m for m in _FUNCTION.finditer(source) if len(re.findall(rf"\b{m['name']}\b", _code(source))) == 1]
+        if not unused:
+            return source
+        for match in reversed(unused):
+            source = source[: match.start()] + source[match.end() :]
+
+
+def _code(source: str) -> str:
+    return _COMMENT.sub("", source)
 
 
 def load_scripts(replaced: Mapping[str, str] | None = None) -> dict[str, Script]:
@@ -35,7 +51,7 @@ def load_scripts(replaced: Mapping[str, str] | None = None) -> dict[str, Script]
     for file in folder.iterdir():
         named = _NAME.fullmatch(file.name)
         if named:
-            source = _INCLUDE.sub(include, file.read_text())
+            source = _without_unused(_INCLUDE.sub(include, file.read_text()))
             sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
             scripts[named[1]] = Script(named[1], source, sha, int(named[2]))
     return scripts

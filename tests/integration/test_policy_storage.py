@@ -24,6 +24,7 @@ from ami_rotator.ledger.inventory import GroupSettings, Inventory, LimitDefaults
 from ami_rotator.ledger.opt_outs import OptOuts
 from ami_rotator.ledger.recall import Recall
 from ami_rotator.pool.assigner import Assigner
+from tests.support.pool_checks import numbers_of
 from tests.support.pool_setup import make_pool
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -248,7 +249,7 @@ async def test_a_running_pool_takes_over_opt_outs_cities_and_the_next_days_warm_
     sync = InventorySync(inventory, pool, assigner, Recall(database), NEW_YORK, clock)
 
     async def limit() -> str:
-        return str(await redis_client.hget(f"caller:{pool.tag}:{ONE}", "dl"))
+        return str((await numbers_of(redis_client, pool.tag))[ONE]["dl"])
 
     await sync.sync()
     assert await limit() == "10"

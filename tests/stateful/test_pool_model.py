@@ -30,7 +30,7 @@ from ami_rotator.domain.types import (
 )
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.scripts import load_scripts
-from tests.support.pool_checks import TEST_CLOCK, violations
+from tests.support.pool_checks import TEST_CLOCK, numbers_of, violations
 from tests.support.pool_setup import open_pool
 
 TTL_S = 60
@@ -273,18 +273,12 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def model_agrees(self) -> None:
-        callers = self.run(self._callers())
+        callers = self.run(numbers_of(self.redis, self.pool.tag))
         for name, number in self.numbers.items():
             caller = callers[name]
             assert int(caller["n"]) == len(number.holders), name
             assert caller["pl"] == number.pool, name
             assert (caller["st"] in ("idle", "warm")) == number.eligible(self.now), (name, caller, number)
-
-    async def _callers(self) -> dict[str, dict[str, str]]:
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for name in self.numbers:
-                pipe.hgetall(f"caller:{self.pool.tag}:{name}")
-            return dict(zip(self.numbers, await pipe.execute(), strict=True))
 
     def _free(self, group: str, area: str) -> list[Number]:
         return [

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
+import orjson
 from redis.asyncio import Redis
 
 from ami_rotator.domain.types import State
@@ -12,85 +15,127 @@ from ami_rotator.domain.types import State
 TEST_CLOCK = "local function now_ms() return tonumber(redis.call('GET', 'test-clock:' .. KEYS[1])) end"
 """A clock that a test moves, to be loaded in place of Redis' own."""
 
-Hash = dict[str, str]
+Record = dict[str, Any]
 Members = dict[str, float]
 _STATES = frozenset(state.value for state in State)
+_BY_PLACE = frozenset({"idle", "warm", "waiting", "resting"})
+
+# The order of the parts in the packed records (lua/include/filing.lua, reservations.lua).
+_NUMBER = re.findall(r"\w+", "st sc g leaf lu n mc ml hl dl sl mw mn hw hn dw dn cd cu off ru pl z gen ca me")
+_RESERVATION = re.findall(
+    r"\w+",
+    "cid at st held names mw hw dw tk rung g a wm pres dialer code uniqueid why bond seen campaign destination source",
+)
+_UNPACK = """
+local found = {}
+for i, name in ipairs(KEYS) do
+  local text = redis.call('GET', name)
+  found[i] = text and cjson.encode(cmsgpack.unpack(text)) or ''
+end
+return found
+"""
 
 
 async def violations(redis: Redis, tag: str) -> list[str]:
     """Return every broken rule in plain words; an empty list is a sound pool."""
-    hashes, sets = await _read(redis, tag)
-    callers = {key.rsplit(":", 1)[-1]: value for key, value in hashes.items() if key.startswith("caller:")}
-    reservations = {key.rsplit(":", 1)[-1]: value for key, value in hashes.items() if key.startswith("reservation:")}
-    live = sets.get(f"expiries:{tag}", {})
+    sets = await _sets(redis, tag)
+    numbers = await records(redis, tag, "number", _NUMBER)
+    reservations = await records(redis, tag, "reservation", _RESERVATION)
     return [
-        *_filed_once(callers, sets),
-        *_held_as_counted(callers, reservations.values()),
-        *_within_limits(callers),
-        *_live_as_listed(reservations, live),
-        *_warm_as_pooled(callers, {k: v for k, v in sets.items() if k.startswith("pool:")}, tag),
+        *_filed_once(numbers, sets),
+        *_found_by_place(numbers, sets, tag),
+        *_held_as_counted(numbers, reservations.values()),
+        *_within_limits(numbers),
+        *_live_as_listed(reservations, sets.get(f"expiries:{tag}", {})),
+        *_warm_as_pooled(numbers, {k: v for k, v in sets.items() if k.startswith("pool:")}, tag),
     ]
 
 
-async def _read(redis: Redis, tag: str) -> tuple[dict[str, Hash], dict[str, Members]]:
-    kinds = ("caller", "reservation", "pool", "expiries", *_STATES)
-    names = [str(name) for name in await redis.keys(f"*:{tag}*")]
-    keys = [name for name in names if name.split(":", 1)[0] in kinds]
+async def numbers_of(redis: Redis, tag: str) -> dict[str, Record]:
+    """Return the records of all caller-IDs."""
+    return await records(redis, tag, "number", _NUMBER)
+
+
+async def records(redis: Redis, tag: str, kind: str, parts: list[str]) -> dict[str, Record]:
+    """Return all records of a kind, unpacked, by number or id."""
+    names = sorted(str(name) for name in await redis.keys(f"{kind}:{tag}:*"))
+    texts = await redis.eval(_UNPACK, len(names), *names) if names else []
+    return {
+        name.removeprefix(f"{kind}:{tag}:"): dict(zip(parts, orjson.loads(text), strict=True))
+        for name, text in zip(names, texts, strict=True)
+        if text
+    }
+
+
+async def _sets(redis: Redis, tag: str) -> dict[str, Members]:
+    kinds = {"pool", "expiries", *_STATES, *(f"{state}-at" for state in _BY_PLACE)}
+    keys = [name for name in map(str, await redis.keys(f"*:{tag}*")) if name.split(":", 1)[0] in kinds]
     async with redis.pipeline(transaction=True) as pipe:
         for key in keys:
-            if key.startswith(("caller:", "reservation:")):
-                pipe.hgetall(key)
-            else:
-                pipe.zrange(key, 0, -1, withscores=True)
+            pipe.zrange(key, 0, -1, withscores=True)
         values = await pipe.execute()
-    hashes: dict[str, Hash] = {k: v for k, v in zip(keys, values, strict=True) if isinstance(v, dict) and v}
-    sets: dict[str, Members] = {k: {m: float(s) for m, s in v} for k, v in zip(keys, values, strict=True) if isinstance(v, list)}
-    return hashes, sets
+    return {key: {m: float(s) for m, s in value} for key, value in zip(keys, values, strict=True)}
 
 
-def _filed_once(callers: dict[str, Hash], sets: dict[str, Members]) -> Iterable[str]:
-    places: dict[str, list[tuple[str, str, str, float]]] = {cid: [] for cid in callers}
+def places_of(leaf: str) -> list[str]:
+    """Return the places of a leaf, the whole group first."""
+    return ["", *(part for part in leaf.partition("#")[0].split("|") if part)]
+
+
+def _filed_once(numbers: Mapping[str, Record], sets: Mapping[str, Members]) -> Iterable[str]:
+    stands: dict[str, list[tuple[str, str, float]]] = {cid: [] for cid in numbers}
     for key, members in sets.items():
-        kind, _, place = [*key.split(":", 2), ""][:3]
+        kind, _, at = [*key.split(":", 2), ""][:3]
         if kind in _STATES:
-            group, _, area = place.partition(":")
             for cid, score in members.items():
-                places.setdefault(cid, []).append((kind, group, area, score))
-    for cid, found in places.items():
-        caller = callers.get(cid)
-        if caller is None:
+                stands.setdefault(cid, []).append((kind, at, score))
+    for cid, found in stands.items():
+        number = numbers.get(cid)
+        if number is None:
             yield f"{cid} stands in {found} but is not in the inventory"
             continue
-        score = float(caller["sc"])
-        right = {(caller["st"], caller["g"], "", score), (caller["st"], caller["g"], caller["a"], score)}
-        if len(found) != 2 or set(found) != right:
-            yield f"{cid} says {sorted(right)} but stands in {sorted(found)}"
+        right = [(number["st"], f"{number['g']}:{number['leaf']}", float(number["sc"]))]
+        if found != right:
+            yield f"{cid} says {right} but stands in {found}"
 
 
-def _held_as_counted(callers: dict[str, Hash], reservations: Iterable[Hash]) -> Iterable[str]:
-    held = Counter(item["cid"] for item in reservations if item["held"] == "1")
-    for cid, caller in callers.items():
-        if held[cid] != int(caller["n"]):
-            yield f"{cid} counts {caller['n']} live calls, but {held[cid]} reservations hold it"
-        if held[cid] > int(caller["mc"]):
-            yield f"{cid} is held by {held[cid]} calls, {caller['mc']} allowed"
+def _found_by_place(numbers: Mapping[str, Record], sets: Mapping[str, Members], tag: str) -> Iterable[str]:
+    """Every leaf with members is listed at each of its places, with a bound that is not above its first member."""
+    for cid, number in numbers.items():
+        state = number["st"]
+        if state not in _BY_PLACE:
+            continue
+        for place in places_of(number["leaf"]):
+            bound = sets.get(f"{state}-at:{tag}:{number['g']}:{place}", {}).get(number["leaf"])
+            if bound is None or bound > float(number["sc"]):
+                yield f"{cid} ({state}, {number['sc']}) is not found at {number['g']}:{place}: bound {bound}"
 
 
-def _within_limits(callers: dict[str, Hash]) -> Iterable[str]:
-    for cid, caller in callers.items():
-        if int(caller["hn"]) > int(caller["hl"]) or int(caller["dn"]) > int(caller["dl"]):
-            yield f"{cid} is over its limits: {caller}"
+def _held_as_counted(numbers: Mapping[str, Record], reservations: Collection[Record]) -> Iterable[str]:
+    held = Counter(item["cid"] for item in reservations if item["held"])
+    beyond = Counter(item["cid"] for item in reservations if item["held"] and item["why"].startswith("overflow"))
+    for cid, number in numbers.items():
+        if held[cid] != number["n"]:
+            yield f"{cid} counts {number['n']} live calls, but {held[cid]} reservations hold it"
+        if held[cid] - beyond[cid] > number["mc"]:
+            yield f"{cid} is held by {held[cid]} calls, {number['mc']} allowed"
 
 
-def _live_as_listed(reservations: dict[str, Hash], live: Members) -> Iterable[str]:
+def _within_limits(numbers: Mapping[str, Record]) -> Iterable[str]:
+    for cid, number in numbers.items():
+        if number["mn"] > number["ml"] or number["hn"] > number["hl"] or number["dn"] > number["dl"]:
+            yield f"{cid} is over its limits: {number}"
+
+
+def _live_as_listed(reservations: Mapping[str, Record], live: Members) -> Iterable[str]:
     really = {identity for identity, item in reservations.items() if item["st"] == "live"}
     if really != set(live):
         yield f"live reservations {sorted(really)} but expiries has {sorted(live)}"
 
 
-def _warm_as_pooled(callers: dict[str, Hash], pools: dict[str, Members], tag: str) -> Iterable[str]:
+def _warm_as_pooled(numbers: Mapping[str, Record], pools: Mapping[str, Members], tag: str) -> Iterable[str]:
     pooled = [(cid, key.removeprefix(f"pool:{tag}:")) for key, members in pools.items() for cid in members]
-    says = [(cid, caller["pl"]) for cid, caller in callers.items() if caller["pl"]]
-    warm = [cid for cid, caller in callers.items() if caller["st"] == "warm"]
+    says = [(cid, number["pl"]) for cid, number in numbers.items() if number["pl"]]
+    warm = [cid for cid, number in numbers.items() if number["st"] == "warm"]
     if sorted(pooled) != sorted(says) or sorted(cid for cid, _ in pooled) != sorted(warm):
         yield f"pools hold {sorted(pooled)}, caller-IDs say {sorted(says)}, warm are {sorted(warm)}"

@@ -1,88 +1,105 @@
 -- assign: give a call its caller-ID, or the one that it already has.
 --
--- One atomic step: find the call, else pick the least recently used eligible caller-ID at the first place of the ladder
--- that has one, reserve it, count it against its limits, and append what happened. The same call always gets the same
--- answer; so does a request that is sent twice (its id is the reservation's).
+-- One atomic step: find the call, else choose by the campaign's ladder and policy (include/policy.lua), reserve, count
+-- against the limits, and append what happened. The same call always gets the same answer; so does a request that is sent
+-- twice (its id is the reservation's).
 --
 -- KEYS[1]  tag of the inventory
 -- ARGV[1]  reservation id   [2] lifetime in ms   [3] [4] [5] zone: offset s, next change at s, offset s after it
 --      [6] campaign  [7] destination E.164 or ''  [8] dialled  [9] dialer  [10] code  [11] uniqueid  [12] agent  [13] lead
---      [14] source  [15] warm pool `campaign|area` or ''  [16...] ladder: rung, group, area ('' is any) ...
--- returns  {'new' | 'same' | 'ended', id, caller-ID, rung, group, area, carrier, meta, warm 0/1, assigned at ms}
---      or  {'miss', reason};  error NOTWHOLE while an emptied Redis is filled again
---- include clock filing windows outbox reservations choosing
-local now = now_ms()
-local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
-local id, destination, dialer, code, uniqueid = ARGV[1], ARGV[7], ARGV[9], ARGV[10], ARGV[11]
+--      [14] source  [15] warm pool `campaign|area` or ''  [16] ladder: lines `rung TAB group TAB place` ('' is any)
+--      [17] policy as JSON (pool/policy_terms.py) or ''
+-- returns  {'new' | 'same' | 'ended', id, caller-ID, rung, group, area, carrier, meta, warm 0/1, assigned at ms, why}
+--      or  {'miss', reason, detail};  error NOTWHOLE while an emptied Redis is filled again
+--- include clock filing windows outbox memory reservations choosing policy question
+set_zone(ARGV[3], ARGV[4], ARGV[5])
+local id, dialer, code, uniqueid = ARGV[1], ARGV[9], ARGV[10], ARGV[11]
+local q = question(6, 7, 13, 15)
+
+-- All that has to be looked up by name, in one command.
+local by_code, by_uniqueid = key('call', dialer .. ':' .. code), key('call', dialer .. ':' .. uniqueid)
+local known = recall(q, key('epoch'), key('missed', id), by_code, by_uniqueid)
 
 local function answer(status, r, carrier, meta)
-  return {status, r.id, r.cid, r.rung, r.g, r.a, carrier or '', meta or '', r.wm, whole(r.at)}
+  return {status, r.id, r.cid, r.rung, r.g, r.a, carrier or '', meta or '', r.wm, whole(r.at), r.why}
 end
 
 -- A request without any name of its call is known by its own id alone.
-local r
-if code == '' and uniqueid == '' then r = reservation(id) else r = find(dialer, code, uniqueid) end
+local found = (code ~= '' and known[4]) or (uniqueid ~= '' and known[5]) or (code == '' and uniqueid == '' and id)
+local r = found and reservation(found)
 if r then
-  link(r, dialer, code)
-  link(r, dialer, uniqueid)
-  local more = redis.call('HMGET', key('caller', r.cid), 'ca', 'me')
-  return answer(r.st == 'ended' and 'ended' or 'same', r, more[1], more[2])
+  local is_linked = link(r, dialer, code)
+  if link(r, dialer, uniqueid) or is_linked then save_reservation(r, 'KEEPTTL') end
+  local c = caller(r.cid) or {}
+  return answer(r.st == 'ended' and 'ended' or 'same', r, c.ca, c.me)
 end
-
+if not known[2] then return not_known() end
 -- A miss that is asked for once more stays one: it is counted and recorded once.
-local known = redis.call('MGET', key('epoch'), key('missed', id))
-if not known[1] then return not_known() end
-if known[2] then return {'miss', known[2]} end
+if known[3] then return {'miss', known[3], ''} end
 
-local pool = ARGV[15]
-if pool ~= '' then redis.call('ZINCRBY', key('demand'), 1, pool) end
-
-local c, rung
-if pool ~= '' then
-  c = first_of(key('pool', pool), destination, now, w)
-  rung = ARGV[16]
+local c, rung, how, broken
+local served
+if q.is_opted_out then
+  how, broken = 'opted_out', ''
+elseif q.p then
+  local choose
+  choose, served = policy()
+  c, rung, how, broken = choose(q)
+else
+  c, rung, how = choose_plainly(q)
+  broken = ''
 end
-local i = 16
-while not c and ARGV[i] do
-  local place = ARGV[i + 1]
-  if ARGV[i + 2] ~= '' then place = place .. ':' .. ARGV[i + 2] end
-  rung = ARGV[i]
-  promote('waiting', place, now, w, 2)
-  c = first_of(key('idle', place), destination, now, w) or first_of(key('warm', place), destination, now, w)
-  i = i + 3
+if q.p and q.p.ex == 'overflow' then
+  local counts = key('overflow', q.campaign .. ':' .. zones[''].day)
+  redis.call('HINCRBY', counts, 'calls', 1)
+  if how == 'overflow' then redis.call('HINCRBY', counts, 'over', 1) end
+  redis.call('PEXPIRE', counts, 172800000)
 end
 
 if not c then
-  local reason = ARGV[16] and 'none_free' or 'no_groups'
-  redis.call('SET', key('missed', id), reason, 'PX', 10000)
-  append('missed', id, now, now, 'campaign', ARGV[6], 'destination', destination, 'dialled', ARGV[8], 'dialer', dialer,
-    'code', code, 'uniqueid', uniqueid, 'agent', ARGV[12], 'lead', ARGV[13], 'source', ARGV[14], 'reason', reason)
-  return {'miss', reason}
+  redis.call('SET', key('missed', id), how, 'PX', 10000)
+  append('missed', id, NOW, 'campaign', q.campaign, 'destination', q.destination, 'dialled', ARGV[8], 'dialer', dialer,
+    'code', code, 'uniqueid', uniqueid, 'agent', ARGV[12], 'lead', q.lead, 'source', ARGV[14], 'reason', how, 'why', broken)
+  return {'miss', how, broken}
 end
 
-local warm = '0'
+local w, warm = roll(c), '0'
 if c.st == 'warm' then
   warm = '1'
   unfile(c)
-  c.st, c.sc = 'idle', -1
 end
-c.n, c.hn, c.dn, c.lu = c.n + 1, c.hn + 1, c.dn + 1, now
-settle(c, now, w)
-save(c)
-
-local names = {}
-for _, part in ipairs({code, uniqueid}) do
-  if part ~= '' then
-    names[#names + 1] = dialer .. ':' .. part
-    redis.call('SET', key('call', names[#names]), id)
+c.n, c.mn, c.hn, c.dn, c.lu = c.n + 1, c.mn + 1, c.hn + 1, c.dn + 1, NOW
+settle(c)
+if q.p then
+  served(q, c)
+  -- A bond stays with its caller-ID where that is only busy, or where the policy says that it survives.
+  local stays = broken == 'busy' or ((broken == 'resting' or broken == 'capped') and not q.p.br[broken])
+  if q.bond ~= '' and not stays then
+    local b = bond_from(q.bond_text)
+    local unanswered = b and b.cid == c.cid and how == 'sticky' and b.unanswered or 0
+    save_bond(q.bond, {cid = c.cid, at = NOW, id = id, unanswered = unanswered}, 'PX', q.p.sd)
   end
+  if q.seen ~= '' then see(q.seen, seen_from(q.seen_text), c.cid, q.p.dd) end
 end
-r = {id = id, cid = c.cid, at = now, rung = rung, g = c.g, a = c.a, wm = warm}
-redis.call('HSET', key('reservation', id), 'cid', c.cid, 'at', whole(now), 'st', 'live', 'held', '1',
-  'names', table.concat(names, '\n'), 'hw', whole(w.hour), 'dw', whole(w.day), 'rung', rung, 'g', c.g, 'a', c.a, 'wm', warm,
-  'campaign', ARGV[6], 'destination', destination, 'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'source', ARGV[14])
-redis.call('ZADD', key('expiries'), now + tonumber(ARGV[2]), id)
-append('assigned', id, now, now, 'caller_id', c.cid, 'campaign', ARGV[6], 'destination', destination, 'dialled', ARGV[8],
-  'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'agent', ARGV[12], 'lead', ARGV[13], 'source', ARGV[14],
-  'rung', rung, 'group', c.g, 'area', c.a, 'warm', warm)
+
+local names, kept = '', {}
+if code ~= '' then
+  names = dialer .. ':' .. code
+  kept[1], kept[2] = by_code, id
+end
+if uniqueid ~= '' then
+  names = (names == '' and '' or names .. '\n') .. dialer .. ':' .. uniqueid
+  kept[#kept + 1], kept[#kept + 2] = by_uniqueid, id
+end
+local why = broken == '' and how or (how .. ':' .. broken)
+r = {
+  id = id, cid = c.cid, at = NOW, st = 'live', held = true, names = names, mw = w.minute, hw = w.hour, dw = w.day, tk = false,
+  rung = rung, g = c.g, a = area_of(c), wm = warm, pres = '', dialer = dialer, code = code, uniqueid = uniqueid, why = why,
+  bond = q.bond, seen = q.seen, campaign = q.campaign, destination = q.destination, source = ARGV[14],
+}
+redis.call('MSET', key('number', c.cid), packed(c), key('reservation', id), packed_reservation(r), unpack(kept))
+redis.call('ZADD', key('expiries'), NOW + tonumber(ARGV[2]), id)
+append('assigned', id, NOW, 'caller_id', c.cid, 'campaign', q.campaign, 'destination', q.destination, 'dialled', ARGV[8],
+  'dialer', dialer, 'code', code, 'uniqueid', uniqueid, 'agent', ARGV[12], 'lead', q.lead, 'source', ARGV[14],
+  'rung', rung, 'group', c.g, 'area', r.a, 'warm', warm, 'why', why)
 return answer('new', r, c.ca, c.me)

@@ -8,22 +8,22 @@
 -- ARGV[1]  dialer  [2] code  [3] uniqueid  [4] number shown, E.164 or raw, '' unknown  [5] uniqueid of the trunk
 --      [6] lifetime in ms  [7] [8] [9] zone
 -- returns  {'confirmed' | 'other_number' | 'same' | 'ended', id, caller-ID}  or  {'unknown'}
---- include clock filing windows outbox reservations
-local now = now_ms()
-local w = windows(now, tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]))
+--- include clock filing windows outbox memory reservations
+set_zone(ARGV[7], ARGV[8], ARGV[9])
 local shown, trunk = ARGV[4], ARGV[5]
 local r = find(ARGV[1], ARGV[2], ARGV[3])
 if not r then return not_known({'unknown'}) end
 if r.st == 'ended' then return {'ended', r.id, r.cid} end
-redis.call('ZADD', key('expiries'), 'XX', now + tonumber(ARGV[6]), r.id)
+redis.call('ZADD', key('expiries'), 'XX', NOW + tonumber(ARGV[6]), r.id)
 if r.tk == trunk and (trunk ~= '' or r.pres == shown) then return {'same', r.id, r.cid} end
 local matches = shown == r.cid or shown == ''
 if not matches and r.held then
-  give_back(r, false, now, w)
+  give_back(r, false)
   r.held = false
 end
-redis.call('HSET', key('reservation', r.id), 'tk', trunk, 'pres', shown, 'held', r.held and '1' or '0')
+r.tk, r.pres = trunk, shown
 link(r, ARGV[1], ARGV[3])
 link(r, ARGV[1], trunk)
-append('presented', r.id, r.at, now, 'presented', shown, 'trunk', trunk, 'match', matches and '1' or '0')
+save_reservation(r, 'KEEPTTL')
+append('presented', r.id, r.at, 'presented', shown, 'trunk', trunk, 'match', matches and '1' or '0')
 return {matches and 'confirmed' or 'other_number', r.id, r.cid}

@@ -5,13 +5,12 @@
 -- ARGV[1]  number, E.164  [2] name of the trunk leg: dialer and uniqueid  [3] [4] [5] zone
 -- returns  1 counted, 0 not one of ours or counted before
 --- include clock filing windows
-local now = now_ms()
-local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+set_zone(ARGV[3], ARGV[4], ARGV[5])
 local c = caller(ARGV[1])
 if not c then return 0 end
 if not redis.call('SET', key('counted', ARGV[2]), '1', 'NX', 'PX', 600000) then return 0 end
-roll(c, w)
-c.hn, c.dn, c.lu = c.hn + 1, c.dn + 1, now
-settle(c, now, w)
+roll(c)
+c.mn, c.hn, c.dn, c.lu = c.mn + 1, c.hn + 1, c.dn + 1, NOW
+settle(c)
 save(c)
 return 1

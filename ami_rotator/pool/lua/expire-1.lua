@@ -3,14 +3,13 @@
 -- KEYS[1]  tag of the inventory
 -- ARGV[1]  how many at the most  [2] [3] [4] zone
 -- returns  the ids that ended
---- include clock filing windows outbox reservations
-local now = now_ms()
-local w = windows(now, tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
-local ids = redis.call('ZRANGEBYSCORE', key('expiries'), '-inf', now, 'LIMIT', 0, tonumber(ARGV[1]))
+--- include clock filing windows outbox memory reservations
+set_zone(ARGV[2], ARGV[3], ARGV[4])
+local ids = redis.call('ZRANGEBYSCORE', key('expiries'), '-inf', NOW, 'LIMIT', 0, tonumber(ARGV[1]))
 for _, id in ipairs(ids) do
   local r = reservation(id)
   if r then
-    finish(r, now, w, 'expired', '0', '0', '0', true)
+    finish(r, 'expired', '0', '0', '0', true)
   else
     redis.call('ZREM', key('expiries'), id)
   end

@@ -4,7 +4,6 @@
 -- ARGV[1]  group  [2] how many at the most  [3] [4] [5] zone
 -- returns  how many came back, of the state that had more; fewer than `most` means that none is left
 --- include clock filing windows choosing
-local now = now_ms()
-local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+set_zone(ARGV[3], ARGV[4], ARGV[5])
 local most = tonumber(ARGV[2])
-return math.max(promote('waiting', ARGV[1], now, w, most), promote('resting', ARGV[1], now, w, most))
+return math.max(promote('waiting', ARGV[1], '', most), promote('resting', ARGV[1], '', most))

@@ -6,20 +6,18 @@
 --      of that time, last use ms, end of the last call ms (0: none)
 -- returns  how many of them the pool has
 --- include clock filing windows
-local offset, change, following = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local now = now_ms()
-local w, counted = windows(now, offset, change, following), windows(tonumber(ARGV[4]), offset, change, following)
+set_zone(ARGV[1], ARGV[2], ARGV[3])
 local found = 0
 for i = 5, #ARGV, 5 do
   local c = caller(ARGV[i])
   if c then
-    roll(c, w)
+    local w, counted = roll(c), windows(tonumber(ARGV[4]), unpack(zone_of(c.z)))
     if counted.hour == w.hour then c.hn = math.max(c.hn, tonumber(ARGV[i + 1])) end
     if counted.day == w.day then c.dn = math.max(c.dn, tonumber(ARGV[i + 2])) end
     c.lu = math.max(c.lu, tonumber(ARGV[i + 3]))
     local ended = tonumber(ARGV[i + 4])
     if ended > 0 then c.cu = math.max(c.cu, ended + c.cd * 1000) end
-    settle(c, now, w)
+    settle(c)
     save(c)
     found = found + 1
   end

@@ -8,10 +8,10 @@ local gone = 0
 for _, cid in ipairs(ARGV) do
   local c = caller(cid)
   if c and c.n > 0 then
-    redis.call('HSET', key('caller', cid), 'off', 'retired')
+    c.off = 'retired'
+    save(c)
   elseif c then
-    unfile(c)
-    redis.call('DEL', key('caller', cid))
+    remove(c)
     gone = gone + 1
   end
 end

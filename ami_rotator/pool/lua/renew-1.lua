@@ -3,9 +3,9 @@
 -- KEYS[1]  tag of the inventory
 -- ARGV[1]  lifetime in ms  [2...] reservation ids
 -- returns  the ids that are no longer live;  error NOTWHOLE while an emptied Redis is filled again
---- include clock filing windows outbox reservations
+--- include clock filing windows outbox memory reservations
 if redis.call('EXISTS', key('epoch')) == 0 then return not_known() end
-local expires = now_ms() + tonumber(ARGV[1])
+local expires = NOW + tonumber(ARGV[1])
 local gone = {}
 for i = 2, #ARGV do
   if redis.call('ZSCORE', key('expiries'), ARGV[i]) then

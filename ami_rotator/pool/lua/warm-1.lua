@@ -2,11 +2,10 @@
 -- recently used when there are too many. A depth of 0 closes the pool.
 --
 -- KEYS[1]  tag of the inventory
--- ARGV[1]  pool `campaign|area`  [2] depth  [3] [4] [5] zone  [6] area  [7...] groups in order
+-- ARGV[1]  pool `campaign|area`  [2] depth  [3] [4] [5] zone  [6] area  [7] attestations allowed ('' any)  [8...] groups in order
 -- returns  the depth reached
 --- include clock filing windows choosing
-local now = now_ms()
-local w = windows(now, tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
+set_zone(ARGV[3], ARGV[4], ARGV[5])
 local pool, depth = ARGV[1], tonumber(ARGV[2])
 local set = key('pool', pool)
 local have = redis.call('ZCARD', set)
@@ -15,27 +14,23 @@ if have > depth then
   for _, cid in ipairs(redis.call('ZRANGE', set, depth, -1)) do
     local c = caller(cid)
     unfile(c)
-    c.st, c.sc = 'idle', -1
-    settle(c, now, w)
+    settle(c)
     save(c)
   end
   have = depth
 end
 
-for i = 7, #ARGV do
-  local place = ARGV[i] .. ':' .. ARGV[6]
-  if have < depth then
-    promote('waiting', place, now, w, depth - have)
-    for _, cid in ipairs(redis.call('ZRANGE', key('idle', place), 0, depth - have - 1)) do
-      local c = caller(cid)
-      if c.n == 0 then
-        file(c, 'warm', c.lu)
-        c.pl = pool
-        redis.call('ZADD', set, c.lu, cid)
-        save(c)
-        have = have + 1
-      end
-    end
+local q = {unused = true, att = ARGV[7] ~= '' and ARGV[7] or nil}
+for i = 8, #ARGV do
+  if have < depth then promote('waiting', ARGV[i], ARGV[6], depth - have) end
+  while have < depth do
+    local c = first_at('idle', ARGV[i], ARGV[6], q)
+    if not c then break end
+    file(c, 'warm', c.lu)
+    c.pl = pool
+    redis.call('ZADD', set, c.lu, c.cid)
+    save(c)
+    have = have + 1
   end
 end
 

@@ -1,15 +1,28 @@
--- Reservations: a hash each, found by id or by a name of its call; live ones also in the set of expiries.
+-- Reservations: a packed record each, found by id or by a name of its call; live ones also in the set of expiries.
 -- A reservation that has ended stays readable for a while, so that a late question gets the same answer.
 local KEEP_MS = 300000
 
 local function reservation(id)
-  local v = redis.call('HMGET', key('reservation', id), 'cid', 'at', 'st', 'held', 'names', 'hw', 'dw', 'tk', 'rung', 'g',
-    'a', 'wm', 'pres')
-  if not v[1] then return nil end
+  local text = redis.call('GET', key('reservation', id))
+  if not text then return nil end
+  local v = cmsgpack.unpack(text)
   return {
-    id = id, cid = v[1], at = tonumber(v[2]), st = v[3], held = v[4] == '1', names = v[5], hw = tonumber(v[6]),
-    dw = tonumber(v[7]), tk = v[8], rung = v[9], g = v[10], a = v[11], wm = v[12], pres = v[13] or '',
+    id = id, cid = v[1], at = v[2], st = v[3], held = v[4], names = v[5], mw = v[6], hw = v[7], dw = v[8], tk = v[9],
+    rung = v[10], g = v[11], a = v[12], wm = v[13], pres = v[14], dialer = v[15], code = v[16], uniqueid = v[17], why = v[18],
+    bond = v[19], seen = v[20], campaign = v[21], destination = v[22], source = v[23],
   }
+end
+
+local function packed_reservation(r)
+  return cmsgpack.pack({
+    r.cid, r.at, r.st, r.held, r.names, r.mw, r.hw, r.dw, r.tk, r.rung, r.g, r.a, r.wm, r.pres, r.dialer, r.code, r.uniqueid,
+    r.why, r.bond, r.seen, r.campaign, r.destination, r.source,
+  })
+end
+
+-- What follows the reservation are options of SET: how long the record is kept.
+local function save_reservation(r, ...)
+  redis.call('SET', key('reservation', r.id), packed_reservation(r), ...)
 end
 
 -- The reservation of a call, by whichever of its names is known: the code first.
@@ -24,48 +37,49 @@ end
 -- What is answered of a call that is not known. An emptied Redis has no epoch until everything is back (pool/rebuild.py):
 -- the call may be one that is yet to come back, so that nothing is said of it.
 local function not_known(answer)
-  if redis.call('EXISTS', key('epoch')) == 1 then return answer end
+  if answer and redis.call('EXISTS', key('epoch')) == 1 then return answer end
   return redis.error_reply('NOTWHOLE the caller-IDs are being brought back from PostgreSQL')
 end
 
--- Let a call's further name lead to its reservation too; a name that leads elsewhere stays.
+-- Let a call's further name lead to its reservation too; a name that leads elsewhere stays. Save the reservation after it.
 local function link(r, dialer, part)
   if part == '' then return end
   local name = dialer .. ':' .. part
   if redis.call('SET', key('call', name), r.id, 'NX') then
     r.names = r.names == '' and name or (r.names .. '\n' .. name)
-    redis.call('HSET', key('reservation', r.id), 'names', r.names)
     if r.st == 'ended' then redis.call('PEXPIRE', key('call', name), KEEP_MS) end
+    return true
   end
 end
 
 -- Take the caller-ID back from its call. A use that never reached the carrier is not counted and needs no cool-down.
-local function give_back(r, used, now, w)
+local function give_back(r, used)
   local c = caller(r.cid)
   if not c then return end
-  roll(c, w)
+  roll(c)
   if c.n > 0 then c.n = c.n - 1 end
   if used then
-    c.cu = now + c.cd * 1000
+    c.cu = NOW + c.cd * 1000
   else
+    if c.mw == r.mw and c.mn > 0 then c.mn = c.mn - 1 end
     if c.hw == r.hw and c.hn > 0 then c.hn = c.hn - 1 end
     if c.dw == r.dw and c.dn > 0 then c.dn = c.dn - 1 end
+    if r.bond ~= '' then unbind(r) end
+    if r.seen ~= '' then unsee(r) end
   end
-  if c.off == 'retired' and c.n == 0 then
-    unfile(c)
-    redis.call('DEL', key('caller', c.cid))
-    return
-  end
-  settle(c, now, w)
+  if c.off == 'retired' and c.n == 0 then return remove(c) end
+  settle(c)
   save(c)
 end
 
-local function finish(r, now, w, outcome, cause, sip, talk_ms, used)
-  if r.held then give_back(r, used, now, w) end
+local function finish(r, outcome, cause, sip, talk_ms, used)
+  if r.held then
+    give_back(r, used)
+    if used and r.bond ~= '' then attempted(r, outcome) end
+  end
   redis.call('ZREM', key('expiries'), r.id)
-  redis.call('HSET', key('reservation', r.id), 'st', 'ended', 'held', '0')
-  redis.call('PEXPIRE', key('reservation', r.id), KEEP_MS)
+  r.st, r.held = 'ended', false
+  save_reservation(r, 'PX', KEEP_MS)
   for name in string.gmatch(r.names, '[^\n]+') do redis.call('PEXPIRE', key('call', name), KEEP_MS) end
-  append('ended', r.id, r.at, now, 'outcome', outcome, 'cause', cause, 'sip', sip, 'talk_ms', talk_ms,
-    'dialled', used and '1' or '0')
+  append('ended', r.id, r.at, 'outcome', outcome, 'cause', cause, 'sip', sip, 'talk_ms', talk_ms, 'dialled', used and '1' or '0')
 end
