@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: install run test lint types contracts check lock clean
+.PHONY: install run test lint types contracts check lock clean wheel docs image-try
 
 install: $(STAMP)
 
@@ -44,6 +44,21 @@ check: lint types contracts
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--group dev pyproject.toml -o requirements.lock
+
+# The wheel, and the part of the lock that it needs to run: docs/deployment.md.
+wheel: install
+	rm -rf dist && mkdir -p build
+	$(BIN)/hatchling build -t wheel
+	$(PYTHON) -m venv --clear build/pip
+	build/pip/bin/python deploy/docker/lock_for.py requirements.lock --project pyproject.toml > dist/requirements.txt
+
+# The pages that are made from the program.
+docs: install
+	$(BIN)/python -m tests.docs.references
+
+# Builds the Dockerfile without an engine: needs root, buildah and debootstrap.
+image-try:
+	sh deploy/docker/try_build.sh
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
