@@ -57,7 +57,7 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> RedisClient:
             f"REDIS_URL cannot be used: {error}. Write redis://HOST:6379/0, rediss:// for TLS,"
             " redis+sentinel://HOST:26379,HOST:26379/SERVICE/0 or redis+cluster://HOST:6379,HOST:6379."
         ) from error
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 class _SentinelRedis(Redis):
