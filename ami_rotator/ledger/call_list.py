@@ -111,6 +111,16 @@ async def call_page(database: Database, wanted: CallFilter, after: Cursor = STAR
     return CallPage(tuple(_record(row) for row in rows[:limit]), following)
 
 
+async def one_call(database: Database, reservation: str) -> CallRecord | None:
+    """Return one call by its reservation, if the ledger has it."""
+    try:
+        uuid.UUID(reservation)
+    except ValueError:
+        return None
+    rows = await database.rows("one_call", reservation)
+    return _record(rows[0]) if rows else None
+
+
 def apply_call_filter(select: Selection, wanted: CallFilter) -> None:
     """Add a filter's conditions."""
     for column in ("campaign", "destination", "code", "caller_id", "dialer", "agent", "rung"):

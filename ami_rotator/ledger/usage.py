@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from ami_rotator.domain.types import E164, Group
+from ami_rotator.domain.types import E164, Area, Group
 from ami_rotator.ledger.database import Database
 
 
@@ -88,3 +88,9 @@ async def supply(database: Database, groups: Sequence[Group] | None, default_dai
 async def campaigns_seen(database: Database, since: date) -> list[CampaignUse]:
     """Return the campaigns that dialled, the busiest first."""
     return [CampaignUse(**row) for row in await database.rows("campaigns_seen", since)]
+
+
+async def supply_by_group(database: Database, groups: Sequence[Group]) -> dict[tuple[Group, Area], int]:
+    """Return how many caller-IDs of groups are switched on, by group and area."""
+    rows = await database.rows("supply_by_group", list(groups))
+    return {(Group(row["group_name"]), Area(row["area"])): row["caller_ids"] for row in rows}

@@ -40,3 +40,15 @@ SELECT
     campaign, sum(calls)::bigint AS calls, sum(missed)::bigint AS missed, sum(dialled)::bigint AS dialled,
     sum(answered)::bigint AS answered
 FROM usage_daily WHERE day >= $1 AND campaign <> '' GROUP BY campaign ORDER BY calls DESC, campaign LIMIT 500;
+
+-- supply_by_group --
+-- Caller-IDs of the groups $1 that are switched on, by group and area.
+SELECT group_name, area, count(*) AS caller_ids FROM caller_ids
+WHERE switch = 'active' AND group_name = ANY ($1::text[]) GROUP BY group_name, area;
+
+-- one_call --
+-- One call of the ledger, by its reservation.
+SELECT
+    reservation_id::text AS reservation, assigned_at, (extract(epoch FROM assigned_at) * 1000)::bigint AS assigned_at_ms,
+    to_jsonb(calls) AS fields, (extract(epoch FROM ended_at) * 1000)::bigint AS ended_at_ms
+FROM calls WHERE reservation_id = $1::text::uuid ORDER BY assigned_at DESC LIMIT 1;

@@ -127,7 +127,7 @@ def hours_chart(hours: Sequence[HourOfUse], now_ms: int, zone: ZoneInfo, limit: 
         hour = kept.get(index)
         label = f"{datetime.fromtimestamp(index * 3600, zone):%H:%M}"
         points.append((label, hour.calls if hour else 0, hour.answered if hour else 0))
-    return chart(points, "calls in 24 hours", "answered", limit)
+    return chart(points, "in 24 hours", "answered", limit)
 
 
 def days_chart(days: Sequence[DayOfUse], now_ms: int, zone: ZoneInfo, limit: int | None) -> Chart:
@@ -139,7 +139,7 @@ def days_chart(days: Sequence[DayOfUse], now_ms: int, zone: ZoneInfo, limit: int
         at = today - timedelta(days=index)
         day = kept.get(at)
         points.append((f"{at:%b} {at.day}", day.calls if day else 0, day.answered if day else 0))
-    return chart(points, "calls in 30 days", "answered", limit)
+    return chart(points, "in 30 days", "answered", limit)
 
 
 def change_of(entry: AuditEntry, zone: ZoneInfo) -> Change:

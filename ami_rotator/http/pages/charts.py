@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 HEIGHT = 100
 STEP = 10
-_NICE = (1, 2, 5, 10)
+_NICE = (1, 2, 4, 10)
 _LABELS_MAX = 8
 
 
@@ -56,7 +56,7 @@ class Chart:
 def chart(points: Sequence[tuple[str, int, int]], what: str, part: str, limit: int | None = None) -> Chart:
     """Return the chart of (label, total, part of it), oldest first; the last one is still open.
 
-    `what` and `part` are the words for both in the summary; `limit` is drawn where it is below twice the highest bar.
+    `what` says of when, `part` what the piece is, in the summary; `limit` is drawn where it is below twice the highest bar.
     """
     highest = max((total for _, total, _ in points), default=0)
     shows_limit = limit is not None and 0 < limit <= 2 * highest
@@ -68,13 +68,16 @@ def chart(points: Sequence[tuple[str, int, int]], what: str, part: str, limit: i
             Bar(label, total, piece, index * STEP, HEIGHT - high, high, HEIGHT - low, low, index == len(points) - 1)
         )
     width = max(1, len(bars)) * STEP
-    every = max(1, -(-len(bars) // _LABELS_MAX))
+    # A divisor, so that every label stands under its bar.
+    every = next(step for step in range(1, len(bars) + 2) if len(bars) <= step * _LABELS_MAX and len(bars) % step == 0)
     peak = max(bars, key=lambda bar: bar.total, default=None)
     total, pieces = sum(bar.total for bar in bars), sum(bar.part for bar in bars)
-    summary = f"No {what}."
+    summary = f"No call {what}."
     if peak is not None and total:
         share = f"{100 * pieces / total:.0f} %"
-        summary = f"{total:,} {what}, {share} {part}; most at {peak.label}: {peak.total:,}."
+        summary = (
+            f"{total:,} call{'' if total == 1 else 's'} {what}, {share} {part}; most at {peak.label}: {peak.total:,}."
+        )
     return Chart(
         tuple(bars),
         width,
@@ -87,7 +90,7 @@ def chart(points: Sequence[tuple[str, int, int]], what: str, part: str, limit: i
 
 
 def nice_top(highest: int) -> int:
-    """Return the next round number: 1, 2 or 5 times a power of ten; at least 4, so that half of it is whole."""
+    """Return the next round number: 1, 2 or 4 times a power of ten; at least 4, so that half of it is whole."""
     power = 1
     while True:
         for step in _NICE:

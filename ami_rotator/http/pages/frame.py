@@ -28,6 +28,8 @@ NONCE = web.RequestKey("NONCE", str)
 _NAVIGATION = (
     ("/dashboard", "Now"),
     ("/caller-ids", "Caller-IDs"),
+    ("/campaigns", "Campaigns"),
+    ("/calls", "Calls"),
 )
 _DONE = {
     "added": "The caller-ID was added.",

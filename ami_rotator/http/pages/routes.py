@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ami_rotator.http.pages import caller_id, caller_ids, import_file
+from ami_rotator.http.pages import caller_id, caller_ids, calls, campaigns, import_file
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.http.pages.frame import PAGES
 
@@ -29,3 +29,11 @@ def add_pages(app: web.Application, pages: PageDeps) -> None:
     get(r"/caller-ids/{number:\d{7,15}}", caller_id.caller_id)
     post(r"/caller-ids/{number:\d{7,15}}", caller_id.save_caller_id)
     post(r"/caller-ids/{number:\d{7,15}}/switch", caller_id.switch_caller_id)
+    get("/campaigns", campaigns.campaigns)
+    post("/campaigns", campaigns.new_campaign)
+    get("/campaigns/{name}", campaigns.campaign)
+    post("/campaigns/{name}", campaigns.save_campaign)
+    post("/campaigns/{name}/preview", campaigns.preview)
+    post("/campaigns/{name}/remove", campaigns.remove_campaign)
+    get("/calls", calls.calls)
+    get("/calls/{reservation}", calls.call)

@@ -32,7 +32,7 @@ _ROWS = (
     "         OK LA MS AL GA         ",
     "HI       TX             FL    PR",
 )
-_CANADA = frozenset("YT NT NU NL BC AB SK MB ON QC NB PE NS".split())
+_CANADA = frozenset(["YT", "NT", "NU", "NL", "BC", "AB", "SK", "MB", "ON", "QC", "NB", "PE", "NS"])
 COLUMNS = 11
 
 Level = Literal["none", "spare", "fine", "tight", "short"]
@@ -184,7 +184,7 @@ def _tiles(looks: dict[str, AreaLook]) -> tuple[Tile, ...]:
 def _squares(places: Sequence[AreaLook]) -> tuple[Square, ...]:
     if not places:
         return ()
-    wide, high = TILE - 2 * _INSET - 2, TILE - _LABEL - 2 * _INSET
+    wide, high = TILE - 2 * _INSET, TILE - _LABEL - _INSET
     columns = max(4, math.ceil(math.sqrt(len(places) * wide / high)))
     while math.ceil(len(places) / columns) * (wide / columns) > high:
         columns += 1
