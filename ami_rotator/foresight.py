@@ -25,7 +25,7 @@ from ami_rotator.vicidial.errors import VicidialError
 from ami_rotator.vicidial.expected import CallRates, expected_calls, unforeseen
 from ami_rotator.vicidial.feed import Feed
 from ami_rotator.vicidial.feed_rows import AgentKnown, FeedCall
-from ami_rotator.vicidial.feed_state import FeedMetrics, FeedState
+from ami_rotator.vicidial.feed_state import FeedMetrics
 from ami_rotator.vicidial.hopper import Hopper, HopperView
 from ami_rotator.vicidial.write_back import WriteBack, WriteBackMetrics
 
@@ -113,10 +113,10 @@ class Foresight:
         )
         self._log = structlog.get_logger("vicidial")
 
-    @property
-    def feed_state(self) -> FeedState:
-        """How the feed is doing."""
-        return self._feed.state()
+    def feed_health(self) -> str:
+        """Return `ok`, or why calls are not known ahead of time."""
+        state = self._feed.state()
+        return "ok" if state.status == "on" else state.why or state.status
 
     @property
     def hopper(self) -> HopperView:

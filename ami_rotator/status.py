@@ -47,6 +47,7 @@ class Status:
         self.jobs = jobs
         # Campaign, area and ready leads, most first: replaced where VICIdial's hopper is read.
         self.hopper: Callable[[], Sequence[tuple[Campaign, Area, int]]] = tuple
+        self.feed: Callable[[], str | None] = lambda: None
         self.policies: Callable[[], Mapping[Campaign, CampaignPolicy]] = dict
         self._pool = pool
         self._database = database
@@ -58,7 +59,7 @@ class Status:
         redis_ok, postgresql_ok = await asyncio.gather(self._redis_ok(), self._postgresql_ok())
         dialers = tuple(self._dialer(settings, dialer) for settings, dialer in self._dialers)
         simulator = next((item.state for item in dialers if item.name == self._simulator_name), None)
-        return Health(redis_ok, postgresql_ok, dialers, simulator)
+        return Health(redis_ok, postgresql_ok, dialers, simulator, self.feed())
 
     async def dashboard(self) -> DashboardData:
         """Return what the dashboard shows; empty parts where a store is away."""

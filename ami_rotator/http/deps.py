@@ -31,12 +31,16 @@ class DialerHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What works now. `simulator` is None where no simulator was started; its dialer is among `dialers`."""
+    """What works now. `simulator` is None where no simulator was started; its dialer is among `dialers`.
+
+    `feed` is None where VICIdial's database is not used, else `ok` or why it is off: for the dashboard, never in /health.
+    """
 
     redis_ok: bool
     postgresql_ok: bool
     dialers: tuple[DialerHealth, ...] = ()
     simulator: DialerState | None = None
+    feed: str | None = None
 
     @property
     def serves_calls(self) -> bool:
@@ -48,7 +52,9 @@ class Health:
         """Return `degraded` where calls are served but something needs a look."""
         if not self.serves_calls:
             return "unhealthy"
-        all_well = self.postgresql_ok and all(dialer.state == "up" for dialer in self.dialers)
+        all_well = (
+            self.postgresql_ok and self.feed in (None, "ok") and all(dialer.state == "up" for dialer in self.dialers)
+        )
         return "healthy" if all_well else "degraded"
 
 

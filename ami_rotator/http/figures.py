@@ -191,6 +191,11 @@ def notices(data: DashboardData) -> tuple[str, ...]:
             f"PostgreSQL does not answer. Calls are not affected; {data.outbox} records wait in the outbox. "
             "Check that the server runs and that DATABASE_URL is right."
         )
+    if health.feed not in (None, "ok"):
+        found.append(
+            f"VICIdial's database is not read: {health.feed}. Calls get their caller-ID by AMI and HTTP until it is; some are "
+            "later for that. It is tried again all the time."
+        )
     down = [dialer.name for dialer in health.dialers if dialer.state != "up"]
     if down:
         found.append(

@@ -26,7 +26,7 @@ async def health(request: web.Request) -> web.Response:
             found = await deps.health()
     except TimeoutError:
         found = Health(redis_ok=False, postgresql_ok=False)
-    body = {
+    body: dict[str, object] = {
         "status": found.status,
         "redis": "ok" if found.redis_ok else _NO_ANSWER,
         "timestamp": timestamp(deps.clock.wall_ms()),
@@ -34,6 +34,8 @@ async def health(request: web.Request) -> web.Response:
         "dialers": {dialer.name: dialer.state for dialer in found.dialers},
         "simulator": found.simulator or "off",
     }
+    if found.feed is not None:
+        body["feed"] = "ok" if found.feed == "ok" else "off"
     return json_reply(body, 200 if found.serves_calls else 503)
 
 

@@ -121,6 +121,7 @@ async def test_the_dashboard_sets_demand_against_supply(
         )
     dialer = {"name": "away", "port": 1, "secret": "s"}
     async with daemon(tmp_path, {**settings, "DIALERS": json.dumps([dialer])}, wait_for="http") as running:
+        _, health = await running.get("/health")
         async with asyncio.timeout(30):
             while True:
                 _, page = await running.get("/dashboard")
@@ -130,3 +131,24 @@ async def test_the_dashboard_sets_demand_against_supply(
 
     found = re.findall(r"<td>SALES</td><td>(\d+)</td><td class=\"n\">(\d+)</td><td class=\"n\">(\d+)</td>", page)
     assert found == [("212", "20", "2"), ("907", "10", "0")]
+    assert json.loads(health)["feed"] == "ok"
+
+
+async def test_a_database_that_is_away_is_told_and_the_daemon_serves(
+    redis_url: str, database_dsn: str, tmp_path: Path
+) -> None:
+    settings = {
+        "VICIDIAL_DATABASE_URL": "mysql://rotator:secretword@127.0.0.1:1/asterisk",
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": database_dsn,
+    }
+    async with Simulator(SimulatorOptions(secret="s")) as simulator:
+        dialers = json.dumps([{"name": "sim", "port": simulator.port, "secret": "s"}])
+        async with daemon(tmp_path, {**settings, "DIALERS": dialers}) as running:
+            status, health = await running.get("/health")
+            _, page = await running.get("/dashboard")
+            log = running.log.read_text()
+
+    assert (status, json.loads(health)["status"], json.loads(health)["feed"]) == (200, "degraded", "off")
+    assert "VICIdial&#39;s database is not read" in page
+    assert "secretword" not in health + page + log
