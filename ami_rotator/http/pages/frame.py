@@ -25,11 +25,15 @@ from ami_rotator.ledger.paging import CursorError
 
 NONCE = web.RequestKey("NONCE", str)
 
-_NAVIGATION = (
-    ("/dashboard", "Now"),
-    ("/caller-ids", "Caller-IDs"),
-    ("/campaigns", "Campaigns"),
-    ("/calls", "Calls"),
+_NAVIGATION: tuple[tuple[str, str, Role], ...] = (
+    ("/dashboard", "Now", "viewer"),
+    ("/caller-ids", "Caller-IDs", "viewer"),
+    ("/campaigns", "Campaigns", "viewer"),
+    ("/calls", "Calls", "viewer"),
+    ("/dialers", "Dialers", "viewer"),
+    ("/jobs", "Jobs", "viewer"),
+    ("/audit", "Audit", "admin"),
+    ("/users", "Users", "admin"),
 )
 _DONE = {
     "added": "The caller-ID was added.",
@@ -140,11 +144,15 @@ def page(request: web.Request, template: str, context: dict[str, Any], status: i
 
 
 def navigation(request: web.Request) -> tuple[tuple[str, str, bool], ...]:
-    """Return address, name and whether it is where we are, of every page that there is; none without the stores."""
-    if PAGES not in request.app:
+    """Return address, name and whether it is where we are, of every page the visitor may see; none without the stores."""
+    if PAGES not in request.app or VISITOR not in request:
         return ()
-    here = request.path
-    return tuple((path, name, here == path or here.startswith(path + "/")) for path, name in _NAVIGATION)
+    here, role = request.path, request[VISITOR].role
+    return tuple(
+        (path, name, here == path or here.startswith(path + "/"))
+        for path, name, needed in _NAVIGATION
+        if may(role, needed)
+    )
 
 
 def problem(request: web.Request, status: int, title: str, message: str) -> web.Response:

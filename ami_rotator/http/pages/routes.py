@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ami_rotator.http.pages import caller_id, caller_ids, calls, campaigns, import_file
+from ami_rotator.http.pages import audit, caller_id, caller_ids, calls, campaigns, dialers, import_file, jobs, users
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.http.pages.frame import PAGES
 
@@ -37,3 +37,12 @@ def add_pages(app: web.Application, pages: PageDeps) -> None:
     post("/campaigns/{name}/remove", campaigns.remove_campaign)
     get("/calls", calls.calls)
     get("/calls/{reservation}", calls.call)
+    get("/dialers", dialers.dialers)
+    get("/jobs", jobs.jobs)
+    post("/jobs", jobs.run_job)
+    get("/audit", audit.audit)
+    get("/audit/export.csv", audit.export)
+    get("/users", users.users)
+    post("/users", users.add_user)
+    post("/users/{name}", users.change_user)
+    post("/sessions/end", users.end_session)
