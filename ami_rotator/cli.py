@@ -17,7 +17,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.app import App
+from ami_rotator.cli_campaigns import campaigns_cli, exchanges_cli
 from ami_rotator.cli_jobs import jobs_cli
+from ami_rotator.cli_plan import plan_command
 from ami_rotator.cli_vicidial import vicidial_cli
 from ami_rotator.dialplan import Hook, patterns_for, render
 from ami_rotator.errors import RotatorError
@@ -32,8 +34,11 @@ from ami_rotator.simulator import Simulator, SimulatorOptions
 from ami_rotator.stores import open_stores
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(campaigns_cli, name="campaigns")
+app.add_typer(exchanges_cli, name="exchanges")
 app.add_typer(jobs_cli, name="jobs")
 app.add_typer(vicidial_cli, name="vicidial")
+app.command("plan")(plan_command)
 _T = TypeVar("_T")
 _console = Console(stderr=True, highlight=False)
 

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ami_rotator.domain.caller_id import CallerId, Switch
+from ami_rotator.domain.planner import Caps, Demand, PlacePlan, Plan, lead_demand, make_plan, what_if
+from ami_rotator.domain.types import E164, Area, Group
+
+HUNDRED = Caps(daily_limit=100, hourly_limit=20, busy_s=60, headroom=0)
+
+
+def number(index: int, area: str = "212", *, daily: int = 100, hourly: int = 20, switch: Switch = "active") -> CallerId:
+    return CallerId(E164(f"+1{area}555{index:04}"), Area(area), Group("default"), hourly, daily, 0, switch=switch)
+
+
+def only(plan: Plan) -> PlacePlan:
+    assert len(plan.places) == 1
+    return plan.places[0]
+
+
+def test_without_numbers_all_that_are_needed_are_to_be_bought() -> None:
+    plan = make_plan({Area("212"): Demand(1000, 100)}, [], HUNDRED)
+
+    assert only(plan) == PlacePlan("212", 1000, 100, 0, 10, 10, 0, 0.0, "day")
+
+
+def test_the_busiest_hour_can_need_more_than_the_day() -> None:
+    plan = only(make_plan({Area("212"): Demand(1000, 400)}, [], HUNDRED))
+
+    assert (plan.needed, plan.bound_by) == (20, "hour")
+
+
+def test_long_calls_can_need_more_than_both() -> None:
+    caps = Caps(daily_limit=100, hourly_limit=20, busy_s=600, headroom=0)
+
+    plan = only(make_plan({Area("212"): Demand(1000, 100)}, [], caps))
+
+    assert (plan.needed, plan.bound_by) == (17, "lines")
+
+
+def test_headroom_comes_on_top() -> None:
+    caps = Caps(daily_limit=100, hourly_limit=20, headroom=0.25)
+
+    assert only(make_plan({Area("212"): Demand(1000, 10)}, [], caps)).needed == 13
+
+
+def test_numbers_that_are_there_count_with_their_own_limits() -> None:
+    stock = [number(1, daily=500), number(2, daily=50), number(3, daily=0), number(4, switch="disabled")]
+
+    plan = only(make_plan({Area("212"): Demand(700, 10)}, stock, HUNDRED))
+
+    assert (plan.have, plan.needed, plan.buy) == (2, 4, 2)
+    assert plan.served_share == pytest.approx(550 / 700, abs=0.001)
+
+
+def test_numbers_that_nobody_needs_where_they_are_are_idle() -> None:
+    plan = make_plan({Area("212"): Demand(150, 5)}, [*map(number, range(5)), number(1, "415")], HUNDRED)
+
+    assert [(place.place, place.have, place.needed, place.idle) for place in plan.places] == [
+        ("212", 5, 2, 3),
+        ("415", 1, 0, 1),
+    ]
+    assert (plan.needed, plan.buy, plan.idle) == (2, 0, 4)
+
+
+def test_other_caps_can_be_tried() -> None:
+    demand, stock = {Area("212"): Demand(1000, 50)}, [number(n, daily=1000, hourly=1000) for n in range(2)]
+    loose = only(make_plan(demand, stock, HUNDRED))
+
+    tight = only(make_plan(demand, stock, what_if(HUNDRED, daily_limit=50, hourly_limit=None)))
+
+    assert (loose.buy, tight.buy, tight.needed) == (0, 18, 20)
+    assert what_if(HUNDRED, daily_limit=None, hourly_limit=None) == HUNDRED
+
+
+def test_numbers_of_one_overlay_serve_each_other_where_regions_are_planned() -> None:
+    demand = {Area("212"): Demand(100, 5), Area("646"): Demand(100, 5), Area("718"): Demand(100, 5)}
+
+    plan = make_plan(demand, [number(1, "332")], HUNDRED, "region")
+
+    assert {place.place: (place.have, place.needed) for place in plan.places} == {"212": (1, 2), "347": (0, 1)}
+    assert [p.place for p in make_plan(demand, [], HUNDRED, "state").places] == ["US-NY"]
+    assert only(make_plan(demand, [], HUNDRED, "all")).calls_a_day == 300
+
+
+def test_calls_to_no_place_are_told_apart() -> None:
+    plan = make_plan({Area("800"): Demand(7, 1), Area(""): Demand(3, 1), Area("+4420"): Demand(5, 1)}, [], HUNDRED)
+
+    assert plan.calls_nowhere == 10
+    assert only(plan).place == "+4420"
+
+
+def test_a_lead_list_becomes_demand() -> None:
+    demand = lead_demand({Area("212"): 1000}, calls_per_lead=4, days=5, hours_a_day=8)
+
+    assert demand == {Area("212"): Demand(800, 150)}
+
+
+@pytest.mark.parametrize("wrong", [Caps(0, 1), Caps(1, 0), Caps(1, 1, busy_s=0), Caps(1, 1, headroom=-1)])
+def test_caps_that_make_no_plan_are_refused_with_what_to_write(wrong: Caps) -> None:
+    with pytest.raises(ValueError, match="write for example"):
+        make_plan({}, [], wrong)
+
+
+@given(
+    st.floats(0, 50_000),
+    st.floats(0, 5_000),
+    st.lists(st.tuples(st.integers(1, 500), st.integers(1, 100)), max_size=40),
+    st.integers(1, 300),
+    st.integers(1, 60),
+)
+def test_what_the_plan_says_is_enough_and_one_less_is_not(
+    day: float, hour: float, limits: list[tuple[int, int]], daily: int, hourly: int
+) -> None:
+    stock = [number(n, daily=a, hourly=b) for n, (a, b) in enumerate(limits)]
+    caps = Caps(daily, hourly, busy_s=30, headroom=0)
+
+    plan = make_plan({Area("212"): Demand(day, hour)}, stock, caps).places[0]
+
+    lines = 120
+    capacity = [sum(a for a, _ in limits), sum(b for _, b in limits), lines * len(limits)]
+
+    def serves(bought: int) -> bool:
+        return (
+            capacity[0] + bought * daily >= day - 0.001
+            and capacity[1] + bought * hourly >= hour - 0.001
+            and capacity[2] + bought * lines >= hour - 0.001
+        )
+
+    assert serves(plan.buy)
+    assert plan.buy == 0 or not serves(plan.buy - 1)
+    assert plan.have + plan.buy >= plan.needed
+    assert plan.idle == 0 or plan.buy == 0
