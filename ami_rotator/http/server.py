@@ -12,7 +12,9 @@ import jinja2
 import structlog
 from aiohttp import web
 
-from ami_rotator.http import caller_ids, dashboard, health, live, next_cid, openapi, sign_in
+from ami_rotator.http import callback, caller_ids, dashboard, explain, health, live, next_cid, openapi, sign_in
+from ami_rotator.http.api.problems import PREFIX, problem_reply
+from ami_rotator.http.api.routes import add_api
 from ami_rotator.http.auth import find_out_who
 from ami_rotator.http.deps import DEPS, Deps
 from ami_rotator.http.pages.frame import NONCE
@@ -49,7 +51,13 @@ def make_app(deps: Deps) -> web.Application:
     add_get("/livez", health.livez)
     add_get("/metrics", health.metrics)
     add_get("/api/stats", health.stats)
+    add_get("/api/explain", explain.explain)
+    add_get("/api/observed", explain.observed)
+    add_get("/callback", callback.callback)
     add_get("/openapi.json", openapi.describe)
+    add_get(f"{PREFIX}/openapi.json", openapi.describe)
+    add_get(f"{PREFIX}/docs", openapi.read)
+    add_api(app)
     add_get("/dashboard", dashboard.now)
     add_get("/dashboard/live", live.live)
     add_get("/sign-in", sign_in.sign_in_form)
@@ -78,19 +86,25 @@ async def _timed(request: web.Request, handler: _Handler) -> web.StreamResponse:
 @web.middleware
 async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Turn every error into the JSON that the contract has; in plain format into a body that a dialplan can take."""
+    is_api = request.path.startswith(PREFIX)
     try:
         return await handler(request)
     except ApiError as error:
-        reply = error_reply(error)
+        reply = problem_reply(error) if is_api else error_reply(error)
     except web.HTTPException as error:
         if error.status < 400:
             raise
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        reply = error_reply(ApiError(error.status, error.reason, allow))
+        refused = ApiError(error.status, error.reason, allow)
+        reply = problem_reply(refused) if is_api else error_reply(refused)
     except Exception:
         request_id = secrets.token_hex(8)
         _log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
-        reply = json_reply({"detail": "Internal server error", "request_id": request_id}, 500)
+        if is_api:
+            detail = "A fault in ami_rotator. Tell whoever looks after it the request id; the log has the rest."
+            reply = problem_reply(ApiError(500, detail), request_id)
+        else:
+            reply = json_reply({"detail": "Internal server error", "request_id": request_id}, 500)
     if next_cid.wants_plain(request):
         return _nothing(reply)
     return reply

@@ -1,0 +1,1 @@
+"""The JSON API, /api/v1: thin handlers over the administrators' functions, one table of endpoints."""
