@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import orjson
 import structlog
@@ -38,6 +39,7 @@ from ami_rotator.jobs.lease import Lease
 from ami_rotator.jobs.ledger_jobs import ledger_jobs
 from ami_rotator.jobs.scheduler import Scheduler
 from ami_rotator.jobs.upkeep import pool_jobs
+from ami_rotator.ledger.callbacks import find_callback, observed
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import DuplicateCallerIdError, Inventory, LimitDefaults
 from ami_rotator.ledger.migrate import migrate
@@ -209,6 +211,7 @@ class App:
             )
             filler.expect = foresight.expect
             status.hopper = foresight.ready_leads
+            status.feed = foresight.feed_health
             status.policies = lambda: assigner.policies
             for listener in listeners:
                 listener.on_presented = foresight.on_presented
@@ -290,6 +293,9 @@ class App:
             metrics=self.metrics.text,
             answered=self.metrics.http_answered,
             desk=desk,
+            explain=assigner.explain,
+            callback=partial(find_callback, desk.database),
+            observed=partial(observed, desk.database),
         )
 
     def _admin_options(self, defaults: LimitDefaults) -> AdminOptions:

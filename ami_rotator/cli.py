@@ -18,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.app import App
 from ami_rotator.cli_campaigns import campaigns_cli, exchanges_cli
+from ami_rotator.cli_explain import explain_command
 from ami_rotator.cli_jobs import jobs_cli
 from ami_rotator.cli_plan import plan_command
 from ami_rotator.cli_vicidial import vicidial_cli
@@ -39,6 +40,7 @@ app.add_typer(exchanges_cli, name="exchanges")
 app.add_typer(jobs_cli, name="jobs")
 app.add_typer(vicidial_cli, name="vicidial")
 app.command("plan")(plan_command)
+app.command("explain")(explain_command)
 _T = TypeVar("_T")
 _console = Console(stderr=True, highlight=False)
 

@@ -312,6 +312,7 @@ CREATE TABLE calls (
     sip smallint,
     talk_ms bigint,
     was_dialled boolean,
+    why text,
     PRIMARY KEY (reservation_id, assigned_at),
     CHECK (caller_id IS NULL OR miss_reason IS NULL)
 ) PARTITION BY RANGE (assigned_at);
@@ -336,6 +337,9 @@ COMMENT ON COLUMN calls.cause IS 'Q.850 cause; 0: unknown';
 COMMENT ON COLUMN calls.sip IS 'SIP response code; 0: Asterisk did not say';
 COMMENT ON COLUMN calls.talk_ms IS 'From answer to hang-up';
 COMMENT ON COLUMN calls.was_dialled IS 'Whether a trunk was dialled';
+COMMENT ON COLUMN calls.why IS
+    'How the caller-ID was chosen: free, warm, sticky, seen, overflow, restored, after a colon why a sticky one did not hold;'
+    ' for a miss its detail: distinct';
 
 CREATE INDEX calls_by_time ON calls (assigned_at DESC);
 CREATE INDEX calls_by_caller_id ON calls (caller_id, assigned_at DESC) WHERE caller_id IS NOT NULL;

@@ -11,8 +11,10 @@ from aiohttp import web
 
 from ami_rotator.admin.desk import AdminDesk
 from ami_rotator.clock import Clock
-from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Group, Miss, State
+from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Campaign, Group, Miss, State
 from ami_rotator.http.pages.deps import PageDeps
+from ami_rotator.ledger.callbacks import Callback, Observed
+from ami_rotator.pool.explaining import Explanation
 from ami_rotator.settings import Settings
 
 DialerState = Literal["up", "connecting", "down"]
@@ -165,7 +167,7 @@ class Deps:
     one. `add_caller_id` says whether the number is new and raises LedgerUnavailableError; `dashboard` answers with what it
     can reach rather than raise. `admin_token` is the setting, or that made up for the embedded demo. `desk` has
     what administrators can do; without it only the admin token in a header is known. `answered` is told path, status and
-    seconds of each answer to a machine.
+    seconds of each answer to a machine. `explain`, `callback` and `observed` answer the routes of that name.
     """
 
     assigner: CallerIdSource
@@ -182,6 +184,9 @@ class Deps:
     answered: Callable[[str, int, float], None] | None = None
     pages: PageDeps | None = None
     desk: AdminDesk | None = None
+    explain: Callable[[Campaign, str, str], Awaitable[Explanation]] | None = None
+    callback: Callable[[E164, E164 | None], Awaitable[Callback | None]] | None = None
+    observed: Callable[[int], Awaitable[Sequence[Observed]]] | None = None
 
 
 DEPS = web.AppKey("DEPS", Deps)

@@ -65,7 +65,7 @@ class NextCidQuery(BaseModel):
 
 def wants_plain(request: web.Request) -> bool:
     """Tell whether the answer goes into a dialplan variable as it is: then it is bare digits or nothing."""
-    return request.path == "/next-cid" and request.query.get("format") == "plain"
+    return request.path in ("/next-cid", "/callback") and request.query.get("format") == "plain"
 
 
 @access("caller")
@@ -77,7 +77,7 @@ async def next_cid(request: web.Request) -> web.Response:
     """
     deps = request.app[DEPS]
     peer = request.transport.get_extra_info("peername") if request.transport else None
-    _check_access(deps, request, peer)
+    check_access(deps, request, peer)
     query = _read(request)
     call = _call(deps, query)
     answer: Assignment | Miss = Miss("refused", "not a Local channel")
@@ -96,7 +96,8 @@ async def next_cid(request: web.Request) -> web.Response:
     return json_reply(_body(answer, number))
 
 
-def _check_access(deps: Deps, request: web.Request, peer: object) -> None:
+def check_access(deps: Deps, request: web.Request, peer: object) -> None:
+    """Refuse who may not ask; raises ApiError: 403, 401."""
     if not may_ask(deps.settings, peer):
         raise ApiError(403, "This address may not ask; add its network to NEXT_CID_NETWORKS")
     given = request.headers.get("X-Api-Key") or request.query.get("key", "")

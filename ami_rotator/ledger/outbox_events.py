@@ -36,6 +36,7 @@ class _Request(_Event):
     uniqueid: Text = ""
     agent: Text = ""
     lead: Text = ""
+    why: Text = ""
     source: Source
 
 
@@ -54,7 +55,7 @@ class MissedEvent(_Request):
     """A call got none."""
 
     event: Literal["missed"]
-    reason: Literal["none_free", "no_groups", "refused", "unavailable", "observe"]
+    reason: Literal["none_free", "no_groups", "refused", "unavailable", "observe", "opted_out"]
 
 
 class PresentedEvent(_Event):

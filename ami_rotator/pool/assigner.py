@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.campaign import CampaignPolicy, policy_of
-from ami_rotator.domain.ladder import steps
+from ami_rotator.domain.ladder import Step, steps
 from ami_rotator.domain.numbers import area_of, mask, parse_dialled
-from ami_rotator.domain.types import Area, Assignment, CallRequest, Campaign, Miss, ReservationId
+from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Campaign, Miss, ReservationId
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.metrics import Metrics
+from ami_rotator.pool.explaining import Explanation, explain
 from ami_rotator.pool.policy_terms import shared_groups, terms_of
 from ami_rotator.pool.redis_pool import RedisPool
 
 _TELL_AWAY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the pool is asked for a call."""
+
+    destination: E164 | None
+    area: Area
+    steps: Sequence[Step]
+    terms: str
 
 
 class Assigner:
@@ -59,19 +71,33 @@ class Assigner:
         A destination that cannot be read as a number has no area: it gets the last rungs.
         """
         began = self._clock.monotonic_s()
-        destination = parse_dialled(request.dialled, self._dial_prefixes, self._region)
-        area = area_of(destination) if destination else Area("")
-        city = self.cities.get(destination[2:8], "") if destination and destination.startswith("+1") else ""
-        policy = policy_of(request.campaign, self.policies)
-        terms = self._terms.get(request.campaign, "")
+        asked = self._look_up(request.campaign, request.dialled)
         reservation = ReservationId(str(uuid.uuid4()))
         found: Assignment | Miss
         try:
-            found = await self._pool.assign(reservation, request, destination, area, steps(policy, area, city), terms)
+            found = await self._pool.assign(
+                reservation, request, asked.destination, asked.area, asked.steps, asked.terms
+            )
         except PoolUnavailableError as error:
             found = Miss("unavailable", str(error))
         self._record(request, found, self._clock.monotonic_s() - began)
         return found
+
+    async def explain(self, campaign: Campaign, dialled: str, lead_id: str = "") -> Explanation:
+        """Return what a call would get now, and why, without giving it.
+
+        Raises:
+            PoolUnavailableError: Redis is away or too slow.
+        """
+        asked = self._look_up(campaign, dialled)
+        return await explain(self._pool, campaign, asked.destination, asked.area, asked.steps, asked.terms, lead_id)
+
+    def _look_up(self, campaign: Campaign, dialled: str) -> _Asked:
+        destination = parse_dialled(dialled, self._dial_prefixes, self._region)
+        area = area_of(destination) if destination else Area("")
+        city = self.cities.get(destination[2:8], "") if destination and destination.startswith("+1") else ""
+        policy = policy_of(campaign, self._policies)
+        return _Asked(destination, area, steps(policy, area, city), self._terms.get(campaign, ""))
 
     def _may_log_away(self) -> bool:
         """Let one line a second tell that Redis is away, however many calls there are; the metric counts them all."""

@@ -2,23 +2,23 @@
 -- Assignments and misses. Storing one again changes nothing; a row whose other events came first is filled in.
 INSERT INTO calls AS c (
     reservation_id, assigned_at, caller_id, campaign, destination, dialled, dialer, code, uniqueid, agent, lead_id, source,
-    rung, group_name, area, was_warm, miss_reason
+    rung, group_name, area, was_warm, miss_reason, why
 )
 SELECT DISTINCT ON (e.id, e.at)
     e.id, to_timestamp(e.at / 1000.0), e.caller_id, e.campaign, e.destination, e.dialled, e.dialer, e.code, e.uniqueid,
-    e.agent, e.lead, e.source, e.rung, e.group, e.area, e.warm, e.reason
+    e.agent, e.lead, e.source, e.rung, e.group, e.area, e.warm, e.reason, e.why
 FROM jsonb_to_recordset($1::jsonb) AS e (
     id uuid, at bigint, caller_id text, campaign text, destination text, dialled text, dialer text, code text,
     uniqueid text, agent text, lead text, source call_source, rung text, "group" text, area text, warm boolean,
-    reason miss_reason
+    reason miss_reason, why text
 )
 ORDER BY e.id, e.at
 ON CONFLICT (reservation_id, assigned_at) DO UPDATE SET
     (caller_id, campaign, destination, dialled, dialer, code, uniqueid, agent, lead_id, source, rung, group_name, area,
-    was_warm, miss_reason)
+    was_warm, miss_reason, why)
     = (EXCLUDED.caller_id, EXCLUDED.campaign, EXCLUDED.destination, EXCLUDED.dialled, EXCLUDED.dialer, EXCLUDED.code,
     EXCLUDED.uniqueid, EXCLUDED.agent, EXCLUDED.lead_id, EXCLUDED.source, EXCLUDED.rung, EXCLUDED.group_name,
-    EXCLUDED.area, EXCLUDED.was_warm, EXCLUDED.miss_reason)
+    EXCLUDED.area, EXCLUDED.was_warm, EXCLUDED.miss_reason, EXCLUDED.why)
 WHERE c.source IS NULL;
 
 -- store_presented --

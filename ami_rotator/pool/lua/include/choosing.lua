@@ -113,7 +113,7 @@ local function in_pool(q)
 end
 
 local function at_step(q, group, place)
-  promote('waiting', group, place, 2)
+  promote('waiting', group, place, 4)
   return first_at('idle', group, place, q) or first_at('warm', group, place, q)
 end
 
