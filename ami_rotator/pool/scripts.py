@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
 _INCLUDE = re.compile(r"^--- include (.+)$", re.MULTILINE)
 _FUNCTION = re.compile(r"^local function (?P<name>\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+_WORD = re.compile(r"\w+")
 _COMMENT = re.compile(r"--.*")
 _NAME = re.compile(r"([a-z_]+)-(\d+)\.lua")
 
@@ -27,7 +29,8 @@ class Script:
 def _without_unused(source: str) -> str:
     """Leave out functions that nothing calls: each would be made anew at every call of the script."""
     while True:
-        unused = [m for m in _FUNCTION.finditer(source) if len(re.findall(rf"\b{m['name']}\b", _code(source))) == 1]
+        words = Counter(_WORD.findall(_code(source)))
+        unused = [match for match in _FUNCTION.finditer(source) if words[match["name"]] == 1]
         if not unused:
             return source
         for match in reversed(unused):
