@@ -1,0 +1,182 @@
+"""A reader at a terminal: the commands of a page, run in a copy of the project."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.asterisk_lab import free_port
+
+ROOT = Path(__file__).parents[2]
+_START_S = 90.0
+_COMMAND_S = 150.0
+_STOP_S = 30.0
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "USER")
+
+
+def blocks(page: Path) -> list[str]:
+    """Return the commands of a page: its blocks marked `bash`. Those marked `sh` need a dialer, root or Docker."""
+    return re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def copy_project(folder: Path, *, with_environment: bool = True) -> None:
+    """Copy what a checkout has, with an environment that is installed already, or none."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists() and not name.startswith("tests/"):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+    if with_environment:
+        # A folder of its own with links inside: whatever a command does to it does not reach the real one.
+        environment = folder / ".venv"
+        environment.mkdir()
+        for name in ("bin", "lib"):
+            (environment / name).symlink_to(ROOT / ".venv" / name)
+        (environment / ".installed").touch()
+
+
+@dataclass(slots=True)
+class Terminal:
+    """Runs commands in `folder`. What a page says of addresses and ports is replaced by what is free here."""
+
+    folder: Path
+    api_port: int = field(default_factory=free_port)
+    ami_port: int = field(default_factory=free_port)
+    replaced: dict[str, str] = field(default_factory=dict)
+    path: str = ""
+    _servers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def run(self, block: str) -> str:
+        """Run a block and return what it wrote; programs that run until they are stopped go to the background."""
+        written = ""
+        for part in re.split(r"^(make run|\S*ami-rotator simulate .*)$\n?", block, flags=re.MULTILINE):
+            command = self._here(part)
+            if re.match(r"make run|\S*ami-rotator simulate ", command):
+                written += self._start(command.strip())
+            elif command.strip():
+                written += self._finish(command)
+        return written
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Ask the daemon."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.api_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def log(self, name: str) -> str:
+        """Return what a program in the background has written."""
+        return (self.folder / f"{name}.output").read_text(errors="replace")
+
+    def stop(self, name: str) -> str:
+        """Press Ctrl-C and wait until the program has said its last; return what it wrote."""
+        process = self._servers.pop(name, None)
+        if process is None:
+            return ""
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(30)
+        # `make` ends at once, and what it runs a little later.
+        deadline_s = time.monotonic() + _STOP_S
+        while _is_alive(process.pid):
+            if time.monotonic() > deadline_s:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise AssertionError(f"it does not stop:\n{self.log(name)[-4000:]}")
+            time.sleep(0.05)
+        return self.log(name)
+
+    def close(self) -> None:
+        """Stop everything that runs."""
+        for name in list(self._servers):
+            self.stop(name)
+
+    def _here(self, text: str) -> str:
+        for old, new in {"127.0.0.1:8000": f"127.0.0.1:{self.api_port}", "5038": str(self.ami_port)}.items():
+            text = text.replace(old, new)
+        for old, new in self.replaced.items():
+            text = text.replace(old, new)
+        return text
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(("PIP_", "SSL_"))}
+        path = f"{self.path or self.folder / '.venv/bin'}:{kept.get('PATH', '')}"
+        own = {"API_PORT": str(self.api_port), "AMI_PORT": str(self.ami_port), "SIMULATOR_CALLS_PER_S": "10"}
+        return kept | own | {"PATH": path, "COLUMNS": "200"}
+
+    def _finish(self, command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def _start(self, command: str) -> str:
+        name = "simulate" if "simulate" in command else "daemon"
+        self.stop(name)
+        with (self.folder / f"{name}.output").open("wb") as output:
+            self._servers[name] = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=self.folder,
+                env=self._environment(),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        if name == "daemon":
+            self._wait(name)
+        return ""
+
+    def _wait(self, name: str) -> None:
+        deadline_s = time.monotonic() + _START_S
+        while time.monotonic() < deadline_s:
+            if self._servers[name].poll() is not None:
+                raise AssertionError(f"it ended by itself:\n{self.log(name)[-4000:]}")
+            try:
+                if self.get("/health")[0] == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(f"it is not ready:\n{self.log(name)[-4000:]}")
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def terminal(folder: Path, *, with_environment: bool = True) -> Iterator[Terminal]:
+    """Give a terminal in a copy of the project in `folder`, which should have a short name (sockets)."""
+    copy_project(folder, with_environment=with_environment)
+    opened = Terminal(folder)
+    try:
+        yield opened
+    finally:
+        opened.close()
