@@ -46,9 +46,10 @@ class AreaCalls:
 
 @dataclass(frozen=True, slots=True)
 class AreaSupply:
-    """Caller-IDs of one area that are switched on, and their uses a day together."""
+    """Caller-IDs of one group and area that are switched on, and their uses a day together."""
 
-    area: str
+    group: Group
+    area: Area
     caller_ids: int
     uses: int
 
@@ -80,17 +81,14 @@ async def calls_by_area(database: Database, campaign: str, since_ms: int, most: 
 
 
 async def supply(database: Database, groups: Sequence[Group] | None, default_daily_limit: int) -> list[AreaSupply]:
-    """Return the caller-IDs of groups (None: of all) by area."""
+    """Return the caller-IDs of groups (None: of all) by group and area."""
     names = None if groups is None else list(groups)
-    return [AreaSupply(**row) for row in await database.rows("supply_by_area", names, default_daily_limit)]
+    return [
+        AreaSupply(Group(row["group_name"]), Area(row["area"]), row["caller_ids"], row["uses"])
+        for row in await database.rows("supply_by_area", names, default_daily_limit)
+    ]
 
 
 async def campaigns_seen(database: Database, since: date) -> list[CampaignUse]:
     """Return the campaigns that dialled, the busiest first."""
     return [CampaignUse(**row) for row in await database.rows("campaigns_seen", since)]
-
-
-async def supply_by_group(database: Database, groups: Sequence[Group]) -> dict[tuple[Group, Area], int]:
-    """Return how many caller-IDs of groups are switched on, by group and area."""
-    rows = await database.rows("supply_by_group", list(groups))
-    return {(Group(row["group_name"]), Area(row["area"])): row["caller_ids"] for row in rows}

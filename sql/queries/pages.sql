@@ -28,11 +28,13 @@ FROM (
 GROUP BY 1, 2, 3;
 
 -- supply_by_area --
--- Caller-IDs that are switched on, by area, of the groups $1 (null: of all), and their uses a day together; $2 is the default.
-SELECT area, count(*) AS caller_ids, sum(COALESCE(c.daily_limit, g.daily_limit, $2::integer))::bigint AS uses
+-- Caller-IDs that are switched on, by group and area, of the groups $1 (null: of all), and their uses a day together; $2 is the
+-- default.
+SELECT
+    group_name, area, count(*) AS caller_ids, sum(COALESCE(c.daily_limit, g.daily_limit, $2::integer))::bigint AS uses
 FROM caller_ids AS c JOIN groups AS g ON g.name = c.group_name
 WHERE switch = 'active' AND ($1::text[] IS NULL OR group_name = ANY ($1::text[]))
-GROUP BY area;
+GROUP BY group_name, area;
 
 -- campaigns_seen --
 -- Campaigns of the counted days since $1, with their calls.
@@ -40,11 +42,6 @@ SELECT
     campaign, sum(calls)::bigint AS calls, sum(missed)::bigint AS missed, sum(dialled)::bigint AS dialled,
     sum(answered)::bigint AS answered
 FROM usage_daily WHERE day >= $1 AND campaign <> '' GROUP BY campaign ORDER BY calls DESC, campaign LIMIT 500;
-
--- supply_by_group --
--- Caller-IDs of the groups $1 that are switched on, by group and area.
-SELECT group_name, area, count(*) AS caller_ids FROM caller_ids
-WHERE switch = 'active' AND group_name = ANY ($1::text[]) GROUP BY group_name, area;
 
 -- one_call --
 -- One call of the ledger, by its reservation.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,13 +15,13 @@ from ami_rotator.admin.errors import InvalidError, NotFoundError
 from ami_rotator.admin.policies import read_campaign
 from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.numbers import area_of, parse_number
-from ami_rotator.domain.types import Area, Campaign, Group, Rung
+from ami_rotator.domain.types import Area, Campaign, Rung
 from ami_rotator.http.pages.call_rows import RUNGS
 from ami_rotator.http.pages.desk import desk_of
 from ami_rotator.http.pages.frame import FormError, Frame, back, frame_of, page, shown
 from ami_rotator.http.pages.ladder_look import Look, ladder_look
 from ami_rotator.http.pages.tile_map import Coverage, coverage
-from ami_rotator.ledger.usage import calls_by_area, campaigns_seen, supply, supply_by_group
+from ami_rotator.ledger.usage import AreaSupply, calls_by_area, campaigns_seen, supply
 
 WEEK_MS = 7 * 86_400_000
 CALLS_MAX = 100_000
@@ -106,7 +106,10 @@ async def preview(request: web.Request) -> web.Response:
     except (InvalidError, FormError) as error:
         policy, problem = (await _policy(request))[0], str(error)
     if "HX-Request" in request.headers:
-        look = await _ladder(frame_of(request), policy, destination)
+        frame = frame_of(request)
+        groups = [*policy.groups, *policy.next_groups]
+        have = await supply(frame.pages.database, groups, frame.pages.defaults.daily_limit)
+        look = _ladder(frame, policy, destination, have)
         return page(request, "ladder.html", {"ladder": look, "problem": problem, "to": destination})
     return await _shown_campaign(request, policy, has_policy=True, destination=destination, problem=problem)
 
@@ -181,10 +184,10 @@ async def _shown_campaign(
 ) -> web.Response:
     frame = frame_of(request)
     groups = [*policy.groups, *policy.next_groups]
-    look, picture, all_groups = await asyncio.gather(
-        _ladder(frame, policy, destination),
-        picture_of(frame, policy.name, groups),
-        desk_of(request).campaigns.groups(),
+    have = await supply(frame.pages.database, groups, frame.pages.defaults.daily_limit)
+    look = _ladder(frame, policy, destination, have)
+    picture, all_groups = await asyncio.gather(
+        picture_of(frame, policy.name, have), frame.pages.database.rows("all_groups")
     )
     places = {rung: policy.rungs.index(rung) + 1 for rung in policy.rungs}
     context = {
@@ -198,19 +201,16 @@ async def _shown_campaign(
         "to": destination,
         "coverage": picture,
         "days_text": days_text(picture),
-        "group_names": [item.settings.name for item in all_groups],
+        "group_names": [row["name"] for row in all_groups],
         "can_change": frame.can("admin"),
     }
     return page(request, "campaign.html", context)
 
 
-async def picture_of(frame: Frame, campaign_name: str, groups: list[Group] | None) -> Coverage:
-    """Return supply against demand: of a campaign and its groups, or with an empty name of everything."""
-    database, now_ms = frame.pages.database, frame.deps.clock.wall_ms()
-    calls, have = await asyncio.gather(
-        calls_by_area(database, campaign_name, now_ms - WEEK_MS, CALLS_MAX),
-        supply(database, groups, frame.pages.defaults.daily_limit),
-    )
+async def picture_of(frame: Frame, campaign_name: str, have: Sequence[AreaSupply]) -> Coverage:
+    """Return supply against demand of a campaign; with an empty name of everything."""
+    now_ms = frame.deps.clock.wall_ms()
+    calls = await calls_by_area(frame.pages.database, campaign_name, now_ms - WEEK_MS, CALLS_MAX)
     return coverage(calls, have, now_ms, CALLS_MAX)
 
 
@@ -221,11 +221,10 @@ def days_text(picture: Coverage) -> str:
     return "of the last week"
 
 
-async def _ladder(frame: Frame, policy: CampaignPolicy, destination: str) -> tuple[Look, ...]:
+def _ladder(frame: Frame, policy: CampaignPolicy, destination: str, have: Sequence[AreaSupply]) -> tuple[Look, ...]:
     number = parse_number(destination, frame.deps.settings.default_region)
     area = area_of(number) if number else Area(destination.strip()[:11])
-    have = await supply_by_group(frame.pages.database, [*policy.groups, *policy.next_groups])
-    return ladder_look(policy, area, have)
+    return ladder_look(policy, area, {(item.group, item.area): item.caller_ids for item in have})
 
 
 def _names(form: Mapping[str, Any], name: str) -> list[str]:

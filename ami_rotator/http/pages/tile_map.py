@@ -17,6 +17,7 @@ _INSET = 4
 _LABEL = 16
 _CELL_MAX = 13.0
 _TIGHT = 0.5
+TABLE_MAX = 200
 _DAY_MS = 86_400_000
 
 # Rows from north to south, as such maps of the United States have them; Canada's provinces stand above.
@@ -101,10 +102,11 @@ class RungShare:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The map, its table (what needs a look first) and how calls were served."""
+    """The map, its table (what needs a look first; `hidden` rows did not fit) and how calls were served."""
 
     tiles: tuple[Tile, ...]
     areas: tuple[AreaLook, ...]
+    hidden: int
     rungs: tuple[RungShare, ...]
     calls: int
     days: float
@@ -131,12 +133,23 @@ def coverage(calls: Sequence[AreaCalls], supply: Sequence[AreaSupply], now_ms: i
         else "No calls to compare with yet."
     )
     shown = sorted(looks.values(), key=lambda look: (list(LEVELS).index(look.level), -look.calls_a_day, look.area))
-    return Coverage(_tiles(looks), tuple(shown), _rungs(calls, total), total, days, summary)
+    return Coverage(
+        _tiles(looks),
+        tuple(shown[:TABLE_MAX]),
+        max(0, len(shown) - TABLE_MAX),
+        _rungs(calls, total),
+        total,
+        days,
+        summary,
+    )
 
 
 def _looks(calls: Sequence[AreaCalls], supply: Sequence[AreaSupply], days: float) -> Iterable[AreaLook]:
     atlas = north_america()
-    ours = {item.area: item for item in supply}
+    ours: dict[str, tuple[int, int]] = {}
+    for have in supply:
+        count, uses = ours.get(have.area, (0, 0))
+        ours[have.area] = (count + have.caller_ids, uses + have.uses)
     dialled: dict[str, int] = {}
     local: dict[str, int] = {}
     served: dict[str, int] = {}
@@ -147,12 +160,12 @@ def _looks(calls: Sequence[AreaCalls], supply: Sequence[AreaSupply], days: float
             if item.rung in ("area", "city"):
                 local[item.area] = local.get(item.area, 0) + item.calls
     for area in sorted({*ours, *dialled} - {""}):
-        have = ours.get(area, AreaSupply(area, 0, 0))
+        count, uses = ours.get(area, (0, 0))
         wanted = dialled.get(area, 0) / days
         facts = atlas.get(Area(area))
         state = facts.states[0].partition("-")[2] if facts and facts.states else ""
-        level = _level(wanted, have.uses)
-        yield AreaLook(area, state, have.caller_ids, have.uses, wanted, local.get(area, 0), served.get(area, 0), level)
+        level = _level(wanted, uses)
+        yield AreaLook(area, state, count, uses, wanted, local.get(area, 0), served.get(area, 0), level)
 
 
 def _level(wanted: float, uses: int) -> Level:
