@@ -42,7 +42,7 @@ def is_there(item: CallerId, step: Step) -> bool:
     return item.group == step.group and step.place in ("", item.area, *item.places)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=numbers, rungs=rung_lists, destinations=people, second=st.booleans())
 async def test_the_nearest_rung_with_an_eligible_number_gives_it(
     redis_client: Redis,
