@@ -1,0 +1,155 @@
+"""The AMI path: pretend Asterisks in their own process, the daemon in another, up to the rate where it no longer holds."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench.ami_stage import CAMPAIGNS
+from tests.bench.context import Bench
+from tests.bench.figures import Figure, Series
+from tests.bench.histogram import Buckets, histogram
+from tests.bench.load import areas
+from tests.bench.part_http import daemon_settings
+from tests.bench.processes import Helper, TimedDaemon, cpu_s, helper, timed_daemon
+
+PART = "ami"
+KNEE = "knee: the highest rate that holds"
+_SETTLE_S = 4.0
+_HOLDS_P99_MS = 10.0
+_P50_MS, _P99_MS = 1.0, 10.0
+_AT_RATE = 500
+_METRIC = "rotator_ami_set_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    rate: int
+    answered: dict[str, Any]
+    written: Buckets
+    daemon_cpu: float
+
+    @property
+    def holds(self) -> bool:
+        """The rate was reached, nearly all numbers were ours, and they were written in time."""
+        answer = self.answered
+        return bool(
+            answer["placed_per_s"] >= 0.9 * self.rate
+            and answer["own"] <= 0.01 * answer["presented"]
+            and self.written.ms(0.99) <= _HOLDS_P99_MS
+            and not answer["violations"]
+            and not answer["cut_off"]
+        )
+
+
+async def run(bench: Bench) -> None:
+    """Measure each rate with whole event streams, and one with `eventfilter` set as the stanza has it."""
+    stages = await _stages(bench, bench.size.ami_rates, filtered=False)
+    for stage in stages:
+        bench.add(*_figures(stage))
+    compared = stages[min(1, len(stages) - 1)]
+    (filtered,) = await _stages(bench, (compared.rate,), filtered=True)
+    bench.add(
+        Figure(
+            PART,
+            f"{compared.rate} calls/s: processor of the daemon with eventfilter",
+            100 * filtered.daemon_cpu,
+            "%",
+            100 * compared.daemon_cpu,
+            "% without",
+            note="the filters of `ami-rotator manager-conf`",
+        )
+    )
+    held = [stage.rate for stage in stages if stage.holds]
+    bench.add(Figure(PART, KNEE, max(held, default=0), "calls/s", note=_why(stages)))
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        points = tuple((float(stage.rate), stage.written.ms(share)) for stage in stages)
+        bench.draw(Series(PART, name, "calls a second", "ms, event to Setvar", points))
+
+
+async def _stages(bench: Bench, rates: tuple[int, ...], *, filtered: bool) -> list[_Stage]:
+    size, among = bench.size, areas(bench.size.areas)
+    prefixes: dict[str, str | None] = {campaign.dial_prefix: campaign.name for campaign in CAMPAIGNS}
+    async with (
+        bench.database(size.caller_ids, among) as dsn,
+        helper("ami_stage", str(size.ami_dialers), str(size.areas), str(int(filtered))) as asterisks,
+    ):
+        ports = {f"d{number:02d}": port for number, port in enumerate(await asterisks.told())}
+        async with timed_daemon(bench.folder, daemon_settings(bench.redis_url, dsn, ports, prefixes)) as daemon:
+            await _connected(asterisks, size.ami_dialers)
+            stages = [await _stage(bench, asterisks, daemon, rate, filtered=filtered) for rate in rates]
+    await bench.flush()
+    return stages
+
+
+async def _connected(asterisks: Helper, dialers: int) -> None:
+    async with asyncio.timeout(30):
+        while (await asterisks.ask({}))["sessions"] < dialers:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(1.5)  # each asks what its account may do, and compares the calls
+
+
+async def _stage(bench: Bench, asterisks: Helper, daemon: TimedDaemon, rate: int, *, filtered: bool) -> _Stage:
+    bench.say(f"{PART}: {rate} calls/s{', filtered' if filtered else ''}")
+    await asterisks.tell({"rate": rate, "seconds": bench.size.ami_s, "settle": _SETTLE_S})
+    await asyncio.sleep(_SETTLE_S)
+    before, used_s = histogram(await daemon.metrics(), _METRIC), cpu_s(daemon.process.pid)
+    await asyncio.sleep(bench.size.ami_s)
+    used_s = cpu_s(daemon.process.pid) - used_s
+    written = histogram(await daemon.metrics(), _METRIC) - before
+    answer = await asterisks.told(bench.size.ami_s + 60)
+    return _Stage(rate, answer, written, used_s / bench.size.ami_s)
+
+
+def _figures(stage: _Stage) -> list[Figure]:
+    rate, answer = f"{stage.rate} calls/s", stage.answered
+    is_judged = stage.rate == _AT_RATE
+    return [
+        Figure(
+            PART,
+            f"{rate}: event to Setvar written, p50",
+            stage.written.ms(0.5),
+            "ms",
+            at_most=_P50_MS if is_judged else None,
+            note="the daemon's own metric, read from its buckets",
+        ),
+        Figure(
+            PART,
+            f"{rate}: event to Setvar written, p99",
+            stage.written.ms(0.99),
+            "ms",
+            at_most=_P99_MS if is_judged else None,
+        ),
+        Figure(
+            PART,
+            f"{rate}: call placed to Setvar read by Asterisk, p50",
+            answer["setvar_p50_ms"],
+            "ms",
+            note="from outside; the simulator's own turns are in it",
+        ),
+        Figure(PART, f"{rate}: call placed to Setvar read by Asterisk, p99", answer["setvar_p99_ms"], "ms"),
+        Figure(PART, f"{rate}: really placed", answer["placed_per_s"], "calls/s"),
+        Figure(
+            PART,
+            f"{rate}: presented with a caller-ID of ours",
+            100 * (1 - answer["own"] / max(1, answer["presented"])),
+            "%",
+            note="by channel variable alone: the hook asks nobody here",
+        ),
+        Figure(
+            PART, f"{rate}: broken rules, sessions cut off", answer["violations"] + answer["cut_off"], "", at_most=0
+        ),
+        Figure(PART, f"{rate}: processor of the daemon", 100 * stage.daemon_cpu, "%"),
+        Figure(PART, f"{rate}: processor of the simulator", 100 * answer["cpu"], "%"),
+    ]
+
+
+def _why(stages: list[_Stage]) -> str:
+    broken = next((stage for stage in stages if not stage.holds), None)
+    if broken is None:
+        return "the highest that was tried"
+    return (
+        f"at {broken.rate}: placed {broken.answered['placed_per_s']:.0f}/s, p99 {broken.written.ms(0.99):.1f} ms; daemon"
+        f" {broken.daemon_cpu:.0%} and simulator {broken.answered['cpu']:.0%} of one core each"
+    )

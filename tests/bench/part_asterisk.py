@@ -1,0 +1,186 @@
+"""A real Asterisk as VICIdial sets it up: what hook and daemon add from Originate to INVITE, and who was in time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import asyncpg
+import orjson
+
+from ami_rotator.dialplan import Hook, hook_lines
+from ami_rotator.vicidial.address import DatabaseAddress
+from tests.asterisk.debian_root import RELEASE_VARIABLE, LabUnavailable, ensure_asterisk_root
+from tests.asterisk.vicidial_lab import VicidialLab, vicidial_lab
+from tests.bench.context import Bench
+from tests.bench.figures import Figure
+from tests.bench.load import areas, destination, percentile
+from tests.bench.processes import TimedDaemon, timed_daemon
+from tests.support.asterisk_lab import SECRET, DialerOptions
+from tests.support.call_log_agi import CallLogAgi, between_ms
+from tests.support.mariadb import MariaDb, create_vicidial_database
+from tests.support.sip_carrier import SipCarrier
+from tests.support.vicidial_dialer import PlannedCall
+from tests.support.vicidial_writer import VicidialDatabaseWriter
+
+PART = "asterisk"
+_CAMPAIGN = "BENCHCMP"
+_CONNECTED_S = 30
+_SERVER_IP = "127.0.0.1"
+Way = Literal["without", "ami", "feed"]
+
+
+@dataclass(slots=True)
+class _Seen:
+    delays_s: list[float]
+    own: int
+    sources: Counter[str] = field(default_factory=Counter)
+
+
+async def run(bench: Bench) -> None:
+    """Place the same calls without the daemon, with it by AMI, and by the feed where MariaDB is installed."""
+    try:
+        root = await asyncio.to_thread(ensure_asterisk_root, os.environ.get(RELEASE_VARIABLE, "16"), bench.say)
+    except LabUnavailable as reason:
+        bench.say(f"{PART}: left out: {reason}")
+        return
+    ways: list[Way] = ["without", "ami"]
+    if shutil.which("mariadbd") and shutil.which("mariadb-install-db"):
+        ways.append("feed")
+    seen = {}
+    for way in ways:
+        bench.say(f"{PART}: {bench.size.asterisk_rate:g} calls/s for {bench.size.asterisk_s:g} s, {way}")
+        seen[way] = await _place(bench, root, way)
+    without = seen.pop("without")
+    for way, with_it in seen.items():
+        shares = with_it.sources
+        told = ", ".join(f"{source} {count}" for source, count in shares.most_common())
+        bench.add(
+            Figure(
+                PART,
+                f"{way}: Originate to INVITE, p50 with hook and daemon",
+                percentile(with_it.delays_s, 0.5) * 1000,
+                "ms",
+                percentile(without.delays_s, 0.5) * 1000,
+                "ms without",
+            ),
+            Figure(
+                PART,
+                f"{way}: added to Originate to INVITE, p99",
+                1000 * (percentile(with_it.delays_s, 0.99) - percentile(without.delays_s, 0.99)),
+                "ms",
+                at_most=10,
+                note=f"p99 {1000 * percentile(with_it.delays_s, 0.99):.0f} ms with,"
+                f" {1000 * percentile(without.delays_s, 0.99):.0f} ms without",
+            ),
+            Figure(
+                PART,
+                f"{way}: calls assigned by {way}",
+                100 * shares[way] / max(1, shares.total()),
+                "%",
+                at_least=99,
+                note=told,
+            ),
+            Figure(PART, f"{way}: calls that kept VICIdial's own number", float(with_it.own), "", at_most=0),
+        )
+
+
+async def _place(bench: Bench, root: Path, way: Way) -> _Seen:
+    size, among = bench.size, areas(bench.size.areas)
+    count = int(size.asterisk_rate * size.asterisk_s)
+    plan = [
+        PlannedCall("V" if index % 2 == 0 else "M", destination(index, among), campaign=_CAMPAIGN, timeout_s=3)
+        for index in range(count)
+    ]
+    carrier = SipCarrier(talk_s=0.8)
+    call_log = CallLogAgi(after_ms=between_ms(1, 4), manual_timeout_s=3)
+    # Where the hook would ask is where nobody listens: what AMI or the feed did not bring in time stays VICIdial's own.
+    hook = Hook(trunk="PJSIP/{number}@carrier", base_url="http://127.0.0.1:9", budget_s=0.25, dialer="lab")
+    options = DialerOptions() if way == "without" else DialerOptions(carrier_entry=hook_lines(hook))
+    sources: Counter[str] = Counter()
+    async with AsyncExitStack() as stack:
+        writer: VicidialDatabaseWriter | None = None
+        address: DatabaseAddress | None = None
+        if way == "feed":
+            address = await _mariadb(stack)
+            writer = await stack.enter_async_context(VicidialDatabaseWriter(address, _SERVER_IP))
+        lab = await stack.enter_async_context(
+            vicidial_lab(
+                root,
+                carrier=carrier,
+                call_log=call_log,
+                options=options,
+                before_originate=writer.before_originate if writer else None,
+            )
+        )
+        call_log.campaigns = lab.dialer.campaigns
+        if way == "without":
+            placed = await lab.dialer.run(plan, rate_per_s=size.asterisk_rate)
+            await lab.settle()
+        else:
+            dsn = await stack.enter_async_context(bench.database(size.caller_ids, among))
+            settings = _settings(bench.redis_url, dsn, lab, address)
+            daemon = await stack.enter_async_context(timed_daemon(bench.folder, settings, until="/health"))
+            if way == "feed":
+                await _feed_is_on(daemon)
+            placed = await lab.dialer.run(plan, rate_per_s=size.asterisk_rate)
+            await lab.settle()
+            await asyncio.sleep(1)
+            sources = await _sources(dsn)
+    await bench.flush()
+    began = {call.code: call.originated_at_s or 0.0 for call in placed}
+    delays_s = [seen.invited_at_s - began[seen.from_name or ""] for seen in carrier.calls]
+    own = sum(seen.from_number == placed[0].planned.number for seen in carrier.calls)
+    return _Seen(delays_s, own, sources)
+
+
+async def _mariadb(stack: AsyncExitStack) -> DatabaseAddress:
+    folder = Path(tempfile.mkdtemp(prefix="rot-maria-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    server = MariaDb(folder)
+    stack.callback(server.kill)
+    server.start()
+    return await create_vicidial_database(server, "asterisk")
+
+
+def _settings(redis_url: str, dsn: str, lab: VicidialLab, feed: DatabaseAddress | None) -> Mapping[str, str]:
+    dialer = {
+        "name": "lab",
+        "port": lab.asterisk.ami_port,
+        "username": "rotator",
+        "secret": SECRET,
+        "dial_prefixes": {"9": None if feed else _CAMPAIGN},
+        "server_ip": _SERVER_IP,
+    }
+    settings = {
+        "DIALERS": orjson.dumps([dialer]).decode(),
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": dsn,
+        "DEFAULT_COOLDOWN_SECONDS": "1",
+    }
+    if feed is not None:
+        settings["VICIDIAL_DATABASE_URL"] = f"mysql://{feed.user}:{feed.password}@{feed.host}:{feed.port}/{feed.name}"
+    return settings
+
+
+async def _feed_is_on(daemon: TimedDaemon) -> None:
+    async with asyncio.timeout(_CONNECTED_S):
+        while "rotator_feed_up 1.0" not in await daemon.metrics():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
+
+
+async def _sources(dsn: str) -> Counter[str]:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        rows = await connection.fetch("SELECT source::text, count(*) FROM calls WHERE caller_id IS NOT NULL GROUP BY 1")
+    finally:
+        await connection.close()
+    return Counter({row[0]: row[1] for row in rows})

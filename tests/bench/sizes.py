@@ -1,0 +1,53 @@
+"""How much each part does: `full` for figures, `short` for a test that only looks whether a ratio broke."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """All amounts of one run. Times are in seconds; rates a second."""
+
+    name: str
+    caller_ids: int = 60_000
+    small: int = 1_000
+    areas: int = 200
+    campaigns: int = 10
+    concurrent: int = 64
+    rounds: int = 3
+    round_s: float = 3.0
+    http_requests: int = 6_000
+    ami_dialers: int = 20
+    ami_rates: tuple[int, ...] = (100, 300, 500, 1000)
+    ami_s: float = 12.0
+    asterisk_rate: float = 30.0
+    asterisk_s: float = 60.0
+    growth: tuple[int, ...] = (1_000, 10_000, 100_000)
+    growth_calls: int = 4_000
+    warm_areas: int = 300
+    warm_rate: float = 20.0
+    warm_s: int = 600
+    ledger_calls: int = 10_000
+
+
+FULL = Size("full")
+HUGE = Size("huge", growth=(1_000, 10_000, 100_000, 1_000_000))
+SMALL = Size(
+    "small",
+    caller_ids=6_000,
+    rounds=2,
+    round_s=0.7,
+    http_requests=1_000,
+    ami_dialers=4,
+    ami_rates=(50, 100),
+    ami_s=4.0,
+    warm_areas=30,
+    asterisk_rate=10.0,
+    asterisk_s=5.0,
+    growth=(1_000, 5_000),
+    growth_calls=800,
+    warm_s=90,
+    ledger_calls=1_500,
+)
+SIZES = {size.name: size for size in (FULL, HUGE, SMALL)}
