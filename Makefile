@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: install run test lint types contracts check lock clean wheel docs image-try
+.PHONY: install run test chaos lint types contracts check lock clean wheel docs image-try
 
 install: $(STAMP)
 
@@ -27,6 +27,10 @@ run: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# The long form of the tests that break things for real: about 20 minutes.
+chaos: install
+	AMI_ROTATOR_CHAOS=long $(BIN)/python -m pytest -m chaos --timeout 900
 
 lint: install
 	$(BIN)/ruff check .

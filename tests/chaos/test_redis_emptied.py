@@ -21,12 +21,10 @@ from ami_rotator.ledger.database import Database
 from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.rebuild import Rebuild
 from tests.chaos.sizes import sized
-from tests.support.pool_checks import violations
-from tests.support.pool_load import Load, Stores, fill_inventory, ledger, running, stores, until
+from tests.support.pool_checks import numbers_of, violations
+from tests.support.pool_load import Load, fill_inventory, ledger, running, stores, until
 
 pytestmark = pytest.mark.chaos
-
-FIELDS = ("st", "g", "a", "n", "lu", "hw", "hn", "dw", "dn", "cu", "hl", "dl", "cd", "mc", "off")
 
 
 @pytest.fixture
@@ -36,17 +34,10 @@ async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
     await client.aclose()
 
 
-async def callers(redis: Redis, tag: str) -> dict[str, dict[str, str]]:
-    """Return what each caller-ID's hash says of its state and counts."""
-    found = {}
-    for key in map(str, await redis.keys(f"caller:{tag}:*")):
-        kept: dict[str, str] = await redis.hgetall(key)
-        found[key.rpartition(":")[2]] = {name: kept[name] for name in FIELDS}
-    return found
-
-
-async def drained(part: Stores) -> bool:
-    return (await part.pool.snapshot()).outbox == 0
+async def callers(redis: Redis, tag: str) -> dict[str, dict[str, Any]]:
+    """Return each caller-ID's record, without the number of the load that put it there."""
+    found = await numbers_of(redis, tag)
+    return {number: {name: value for name, value in kept.items() if name != "gen"} for number, kept in found.items()}
 
 
 async def test_counts_last_uses_cool_downs_and_open_calls_are_as_before(
@@ -64,7 +55,7 @@ async def test_counts_last_uses_cool_downs_and_open_calls_are_as_before(
     for outcome in ("answered", "busy", "not_dialled", "answered"):
         call = await load.place()
         assert call is not None
-        await part.pool.release(call.key, End(outcome, dialled=outcome != "not_dialled"))  # type: ignore[arg-type]
+        await part.pool.release(call.key, End(outcome, dialled=outcome != "not_dialled"))
         load.holders.clear()
     shown, other = await load.place(), await load.place()
     assert shown is not None

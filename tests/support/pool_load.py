@@ -97,6 +97,7 @@ class Load:
         self._workers = workers
         self._serial = 0
         self._stopping = False
+        self._ending: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Load]:
@@ -108,6 +109,7 @@ class Load:
             self._stopping = True
             async with asyncio.timeout(30):
                 await asyncio.gather(*tasks)
+                await asyncio.gather(*self._ending)
 
     async def place(self, part: Stores | None = None) -> Call | None:
         """Place one call that stays up until `end` is called."""
@@ -145,7 +147,8 @@ class Load:
             call = await self.place()
             await asyncio.sleep(random.uniform(*self._hold_s))
             if call is not None:
-                await self.end(call)
+                # Calls go on being placed while Redis takes no release.
+                self._ending.append(asyncio.create_task(self.end(call)))
 
 
 async def again_until_taken(step: Callable[[], Awaitable[_T]], within_s: float = 25) -> _T:

@@ -64,8 +64,10 @@ def node(folder: Path, *options: str, is_sentinel: bool = False) -> Iterator[Nod
     home = folder / str(port)
     home.mkdir(parents=True)
     configuration = home / "redis.conf"
-    lines = [f"port {port}", "bind 127.0.0.1", f"dir {home}", "daemonize no", 'save ""', *options]
-    configuration.write_text("\n".join(line for line in lines if not (is_sentinel and line.startswith("save"))) + "\n")
+    lines = [f"port {port}", "bind 127.0.0.1", f"dir {home}", "daemonize no"]
+    # A replica is there at once, not after the five seconds in which others could share its copy.
+    lines += [*options] if is_sentinel else ['save ""', "repl-diskless-sync-delay 0", *options]
+    configuration.write_text("\n".join(lines) + "\n")
     command = [binary, str(configuration), *(["--sentinel"] if is_sentinel else [])]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -170,6 +172,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             return all(
                 "cluster_state:ok" in one.ask("CLUSTER", "INFO")
                 and one.ask("CLUSTER", "NODES").count(" connected") == 6
+                and one.client().info("replication").get("master_link_status", "up") == "up"
                 for one in nodes
             )
 

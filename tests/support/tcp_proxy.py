@@ -43,6 +43,8 @@ class TcpProxy:
     async def listen(self) -> None:
         """Take connections (again)."""
         self._flows.set()
+        if self._server is not None and self._server.is_serving():
+            return
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -1,0 +1,57 @@
+"""A consumer of the outbox that kills itself at a chosen point: run as a program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+
+from ami_rotator.ledger.database import Database
+from ami_rotator.ledger.outbox import Entry, LedgerOutbox, Parsed
+
+READ, STORED, COMMITTED = "read", "stored", "committed"
+
+
+class Victim(LedgerOutbox):
+    """Dies at its point with the batch that makes `at_batch` batches."""
+
+    point = READ
+    at_batch = 1
+    batches = 0
+
+    async def _handle(self, entries: Sequence[Entry]) -> int:
+        if entries:
+            self.batches += 1
+        self._die(READ)
+        return await super()._handle(entries)
+
+    async def _store(self, parsed: Sequence[Parsed]) -> None:
+        if self.point == STORED and self.batches >= self.at_batch:
+            # Inside the transaction, after its last statement: PostgreSQL takes it all back.
+            async with self._database.transaction() as connection:
+                rows = [event.model_dump(mode="json") for _, event in parsed if event.event == "assigned"]
+                await connection.execute(self._database.query("store_assigned"), rows)
+                self._die(STORED)
+        await super()._store(parsed)
+        self._die(COMMITTED)
+
+    def _die(self, point: str) -> None:
+        if self.point == point and self.batches >= self.at_batch:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(redis_url: str, dsn: str, inventory: str, point: str, at_batch: str) -> None:
+    """Store until killed."""
+    redis = Redis.from_url(redis_url, decode_responses=True, socket_timeout=5)
+    async with Database.open(dsn) as database:
+        victim = Victim(redis, database, inventory, f"victim-{os.getpid()}", batch=20, claim_after_ms=200, block_ms=20)
+        victim.point, victim.at_batch = point, int(at_batch)
+        await victim.run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
