@@ -40,6 +40,9 @@ def parse_number(text: str, region: str = "US") -> E164 | None:
     for exit_code in ("011", "00"):
         if digits.startswith(exit_code):
             return _international(digits.removeprefix(exit_code))
+    if region in ("US", "CA") and len(digits) > 10 and digits[0] != "1":
+        # A dial prefix before the number: never a number itself, and too costly to look up with each call.
+        return None
     return _national(digits, region)
 
 
