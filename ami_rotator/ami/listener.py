@@ -83,7 +83,7 @@ class Listener:
     def on_up(self) -> None:
         """Compare with what the dialer has up, now that it is connected (again)."""
         self._down_since_s = None
-        self._tracker.doubt()
+        self._tracker.doubt(after_gap=True)
         if self._resync is not None:
             self._resync.cancel()
         self._resync = asyncio.create_task(self._compare(), name=f"resync {self._dialer}")

@@ -25,7 +25,7 @@ from ami_rotator.ami.facts import Anomaly, CallEnded, CallSeen, DialerStopped, F
 from ami_rotator.ami.resync import ChannelUp, channels_up
 from ami_rotator.clock import Clock
 from ami_rotator.domain.call_codes import CallCode
-from ami_rotator.domain.types import CallKey, Dialer
+from ami_rotator.domain.types import CallKey, Dialer, End
 
 
 class Tracker:
@@ -52,6 +52,7 @@ class Tracker:
         self._region = region
         self._book = CallBook(max_calls, max_age_s)
         self._doubtful: set[str] = set()
+        self._in_gap: dict[int, Call] = {}
 
     def apply(self, event: Event) -> list[Fact]:
         """Take one event, in the order of arrival. Nothing that Asterisk can send raises."""
@@ -97,9 +98,15 @@ class Tracker:
         """Return the rows of a CoreShowChannels list without the channels whose hang-up was seen since."""
         return [row for row in rows if not self._book.is_past(row["Uniqueid"])]
 
-    def doubt(self) -> None:
-        """Doubt every channel that is known now. Call it when the connection is up again, before asking for a list."""
+    def doubt(self, *, after_gap: bool = False) -> None:
+        """Doubt every channel that is known now, before asking for a list.
+
+        `after_gap`: the connection is up again. A call whose trunk leg may have begun unseen does not end with its Local
+        channels until the list has told.
+        """
         self._doubtful = {uniqueid for call in self._book for uniqueid in call.channels}
+        if after_gap:
+            self._in_gap = {id(call): call for call in self._book if not call.answered}
 
     def resync(self, rows: Iterable[Event]) -> list[Fact]:
         """Take a complete CoreShowChannels list that was asked for after `doubt`.
@@ -112,14 +119,20 @@ class Tracker:
         gone = self._doubtful.difference(channel.uniqueid for channel in up)
         self._doubtful = set()
         facts: list[Fact] = []
+        in_gap, self._in_gap = self._in_gap, {}
+        # What is up first: a call whose Local halves are gone may talk on over a trunk leg that nobody saw begin.
+        for channel in up:
+            self._found_up(channel, facts)
         for uniqueid in sorted(gone):
             call = self._book.with_channel(uniqueid)
             if call is not None and not self._book.is_past(uniqueid):
                 self._book.hung_up(uniqueid)
                 call.lost(uniqueid)
                 self._end_if_over(call, facts)
-        for channel in up:
-            self._found_up(channel, facts)
+        for call in in_gap.values():
+            if self._book.with_key(call.key) is call and call.is_over:
+                call.last_end = call.last_end or End("unknown")
+                self._end_if_over(call, facts)
         return facts
 
     def _sighted(self, event: Event, facts: list[Fact]) -> None:
@@ -259,7 +272,8 @@ class Tracker:
             trunk.answer(self._clock.wall_ms())
 
     def _end_if_over(self, call: Call, facts: list[Fact]) -> None:
-        if call.is_over:
+        if call.is_over and (call.answered or id(call) not in self._in_gap):
+            self._in_gap.pop(id(call), None)
             self._book.drop(call)
             facts.append(CallEnded(call.key, call.end()))
 
