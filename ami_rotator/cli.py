@@ -17,9 +17,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.app import App
+from ami_rotator.cli_admin import caller_ids_cli, reservations_cli, users_cli
 from ami_rotator.cli_campaigns import campaigns_cli, exchanges_cli
 from ami_rotator.cli_explain import explain_command
 from ami_rotator.cli_jobs import jobs_cli
+from ami_rotator.cli_opt_outs import opt_outs_cli
 from ami_rotator.cli_plan import plan_command
 from ami_rotator.cli_vicidial import vicidial_cli
 from ami_rotator.dialplan import Hook, patterns_for, render
@@ -37,7 +39,11 @@ from ami_rotator.stores import open_stores
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(campaigns_cli, name="campaigns")
 app.add_typer(exchanges_cli, name="exchanges")
+app.add_typer(opt_outs_cli, name="opt-outs")
 app.add_typer(jobs_cli, name="jobs")
+app.add_typer(caller_ids_cli, name="caller-ids")
+app.add_typer(users_cli, name="users")
+app.add_typer(reservations_cli, name="reservations")
 app.add_typer(vicidial_cli, name="vicidial")
 app.command("plan")(plan_command)
 app.command("explain")(explain_command)

@@ -47,8 +47,11 @@ def list_campaigns(
     context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """List the campaigns that have a policy of their own."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _print_campaigns(as_json)
+
+
+def _print_campaigns(as_json: bool) -> None:
     policies = asyncio.run(_list())
     if as_json:
         found = {policy.name: policy.to_dict() for policy in policies}
@@ -57,6 +60,12 @@ def list_campaigns(
         typer.echo(f"{policy.name}: {_said(policy) or 'the defaults'}")
     if not policies and not as_json:
         typer.echo("No campaign has a policy of its own: all use the group default, same area first, then any.")
+
+
+@campaigns_cli.command("list")
+def list_campaigns_by_name(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the campaigns that have a policy of their own."""
+    _print_campaigns(as_json)
 
 
 @campaigns_cli.command("show")
@@ -182,13 +191,13 @@ async def _get(name: str) -> CampaignPolicy:
 
 async def _set(name: str, values: Mapping[str, Any]) -> tuple[CampaignPolicy, tuple[str, ...]]:
     async with _campaigns() as (campaigns, _):
-        saved = await campaigns.save(_actor(), name, values, keep=True)
+        saved = await campaigns.save(actor(), name, values, keep=True)
         return await campaigns.get(name), saved.warnings
 
 
 async def _remove(name: str) -> None:
     async with _campaigns() as (campaigns, _):
-        await campaigns.remove(_actor(), name)
+        await campaigns.remove(actor(), name)
 
 
 async def _save_exchanges(cities: Mapping[str, str]) -> int:
@@ -196,7 +205,8 @@ async def _save_exchanges(cities: Mapping[str, str]) -> int:
         return await save_exchanges(database, cities)
 
 
-def _actor() -> Actor:
+def actor() -> Actor:
+    """Return who runs the command, for the audit."""
     try:
         return Actor(getpass.getuser(), "cli")
     except (OSError, KeyError):  # no name for this user id, as in some containers

@@ -133,8 +133,8 @@ async def store_calls(database: Database, count: int) -> None:
     async with database.transaction() as connection:
         await connection.execute(
             "INSERT INTO calls (reservation_id, assigned_at, caller_id, campaign, destination, dialled, code, source,"
-            " outcome) SELECT gen_random_uuid(), now() - make_interval(secs => i / 2), '+12125550142', 'C' || i % 2, '+13055550199',"
-            " '913055550199', 'V' || i, 'ami', 'answered' FROM generate_series(1, $1) AS i",
+            " outcome) SELECT gen_random_uuid(), now() - make_interval(secs => i / 2), '+12125550142', 'C' || i % 2,"
+            " '+13055550199', '913055550199', 'V' || i, 'ami', 'answered' FROM generate_series(1, $1) AS i",
             count,
         )
 
