@@ -29,7 +29,7 @@ from ami_rotator.admin.errors import InvalidError, Problem
 from ami_rotator.clock import SystemClock
 from ami_rotator.domain.access import Actor, Role
 from ami_rotator.domain.types import ReservationId, State
-from ami_rotator.ledger.caller_id_list import CallerIdFilter
+from ami_rotator.ledger.caller_id_list import CallerIdFilter, Sort
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import LimitDefaults
 from ami_rotator.ledger.migrate import migrate
