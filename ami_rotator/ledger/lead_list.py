@@ -1,15 +1,16 @@
-"""Read a list of leads, such as one to be loaded into VICIdial, for the areas in it."""
+"""Read the numbers in a list, such as leads to be loaded into VICIdial."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ami_rotator.domain.numbers import area_of, parse_number
-from ami_rotator.domain.types import Area
+from ami_rotator.domain.types import E164, Area
 from ami_rotator.errors import RotatorError
 
 # VICIdial's lead file has phone_number; the others are what people write.
@@ -31,7 +32,24 @@ class LeadList:
 
 
 def read_leads(path: Path, region: str = "US") -> LeadList:
-    """Read a CSV file: the column named for a phone number or, without such a header, the one that holds numbers.
+    """Count the areas of a CSV file's numbers (`read_numbers`).
+
+    Raises:
+        LeadListError: there is no such file or column.
+    """
+    areas: Counter[Area] = Counter()
+    unread = 0
+    for number in read_numbers(path, region):
+        if number is None:
+            unread += 1
+        else:
+            areas[area_of(number)] += 1
+    return LeadList(dict(areas), unread)
+
+
+def read_numbers(path: Path, region: str = "US") -> Iterator[E164 | None]:
+    """Give the number of each row of a CSV file, None for a row without one: from the column named for a phone number or,
+    without such a header, the one that holds numbers.
 
     Raises:
         LeadListError: there is no such file or column.
@@ -40,22 +58,14 @@ def read_leads(path: Path, region: str = "US") -> LeadList:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             sample = file.read(65_536)
             file.seek(0)
-            delimiter = max(",;\t|", key=sample.count)
-            reader = csv.reader(file, delimiter=delimiter)
+            reader = csv.reader(file, delimiter=max(",;\t|", key=sample.count))
             first = [row for _, row in zip(range(_SAMPLE), reader, strict=False) if any(row)]
             column, has_header = _column(first, path, region)
-            areas: Counter[Area] = Counter()
-            unread = 0
-            for rows in (first[has_header:], reader):
-                for row in rows:
-                    number = parse_number(row[column], region) if column < len(row) else None
-                    if number is not None:
-                        areas[area_of(number)] += 1
-                    else:
-                        unread += any(row)
+            for row in chain(first[has_header:], reader):
+                if any(row):
+                    yield parse_number(row[column], region) if column < len(row) else None
     except (OSError, csv.Error) as error:
-        raise LeadListError(f"{path} cannot be read: {error}. Write the leads as a CSV file.") from error
-    return LeadList(dict(areas), unread)
+        raise LeadListError(f"{path} cannot be read: {error}. Write the numbers as a CSV file.") from error
 
 
 def _column(rows: Sequence[Sequence[str]], path: Path, region: str) -> tuple[int, bool]:
