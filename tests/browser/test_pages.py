@@ -1,0 +1,239 @@
+"""A working day with the dashboard in a real browser, on the demo's daemon with its simulated dialer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from tests.support.daemon_process import TOKEN, DaemonProcess, daemon
+
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(180)]
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+NUMBER = "12125550100"
+PAGES = {
+    "now": "/dashboard",
+    "caller-ids": "/caller-ids",
+    "import": "/caller-ids/import",
+    "caller-id": f"/caller-ids/{NUMBER}",
+    "campaigns": "/campaigns",
+    "campaign": "/campaigns/SALES",
+    "calls": "/calls",
+    "dialers": "/dialers",
+    "jobs": "/jobs",
+    "audit": "/audit",
+    "users": "/users",
+}
+CSV = b"caller_id,group,carrier,daily_limit\n9175550990,sales,Telnyx,50\n12,sales,Telnyx,50\n9175550991,sales,Telnyx,many\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def demo() -> AsyncIterator[DaemonProcess]:
+    """The daemon as `make run` starts it, with its own stores and calls."""
+    with tempfile.TemporaryDirectory(prefix="rot-", ignore_cleanup_errors=True) as folder:
+        # PostgreSQL runs as `nobody` where the tests run as root.
+        Path(folder).chmod(0o755)
+        async with daemon(Path(folder), {"SIMULATOR_CALLS_PER_S": "4"}) as running:
+            yield running
+
+
+@contextlib.asynccontextmanager
+async def signed_in(chromium: Browser, demo: DaemonProcess, **options: Any) -> AsyncIterator[tuple[Page, list[str]]]:
+    """A page that signed in by the form, and what the browser complained about."""
+    context = await chromium.new_context(base_url=demo.base_url, **options)
+    context.set_default_timeout(20_000)
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+    await page.goto("/dashboard")
+    await page.fill("#token", TOKEN)
+    await page.press("#token", "Enter")
+    await page.wait_for_url("**/dashboard")
+    yield page, complaints
+    await context.close()
+
+
+@pytest.mark.parametrize("with_javascript", [True, False])
+async def test_a_file_with_errors_is_looked_at_and_its_good_rows_imported(
+    chromium: Browser, demo: DaemonProcess, with_javascript: bool
+) -> None:
+    file = CSV if with_javascript else CSV.replace(b"0990", b"0992")
+    async with signed_in(chromium, demo, java_script_enabled=with_javascript) as (page, complaints):
+        await page.click("text=Caller-IDs")
+        await page.click("text=Import a file")
+        await page.set_input_files("#file", {"name": "numbers.csv", "mimeType": "text/csv", "buffer": file})
+        await page.click("text=Look at it first")
+        rows = page.locator(".problems tbody tr")
+        await expect(rows).to_have_count(2)
+        await expect(rows.nth(0)).to_contain_text("is not a phone number")
+        await expect(rows.nth(1)).to_contain_text("is not a whole number")
+        await page.click("button:has-text('Import 1 row')")
+        await expect(page.locator(".notice.good")).to_have_text(re.compile("imported"))
+        await page.fill("#f-search", "917555099")
+        await page.click("button:has-text('Find')")
+        assert await page.locator("table.list tbody tr").count() >= 1
+
+        assert complaints == []
+
+
+async def test_a_simulated_call_arrives_live_and_is_explained(chromium: Browser, demo: DaemonProcess) -> None:
+    async with signed_in(chromium, demo) as (page, complaints):
+        await expect(page.locator("#stream")).to_have_text("Live")
+        first = page.locator("table.calls tbody tr").first
+        before = await first.inner_text()
+        await expect(first).not_to_have_text(before, timeout=20_000)
+        await page.click("nav >> text=Calls")
+        await page.locator("table.list tbody th a").first.click()
+        await expect(page.locator("h2:has-text('Why') ~ p").first).to_contain_text("on the rung")
+
+        assert complaints == []
+
+
+async def test_a_number_that_is_switched_off_leaves_the_pool(chromium: Browser, demo: DaemonProcess) -> None:
+    async with signed_in(chromium, demo) as (page, complaints):
+        await page.goto("/caller-ids?sort=-number")
+        box = page.locator("input[name=number]").first
+        number = (await box.get_attribute("value") or "")[1:]
+        await box.check()
+        await page.select_option("#c-action", "disable")
+        await page.click("button:has-text('Change')")
+        await expect(page.locator("h1")).to_have_text("1 caller-ID: switch off?")
+        await page.click("button:has-text('Yes')")
+        await expect(page.locator(".notice.good")).to_have_text("1 caller-ID was switched off.")
+        await page.goto(f"/caller-ids/{number}")
+        await expect(page.locator(".title .key")).to_have_text(re.compile("disabled|in use"))
+        await expect(page.locator("section:has(#h-changes)")).to_contain_text("disabled")
+        await page.click("button:has-text('Switch on')")
+        await expect(page.locator(".title .key")).not_to_have_text("disabled")
+
+        assert complaints == []
+
+
+async def test_a_policy_is_edited_and_the_ladder_follows(chromium: Browser, demo: DaemonProcess) -> None:
+    async with signed_in(chromium, demo) as (page, complaints):
+        await page.goto("/campaigns/SALES")
+        steps = page.locator(".ladder li strong")
+        await expect(steps).to_have_text(["same area", "any area"])
+        await page.fill("#r-state", "2")
+        await page.fill("#r-any", "3")
+        await expect(steps).to_have_text(["same area", "same state", "any area"])
+        await page.click("button:has-text('Save')")
+        await expect(page.locator(".notice.good")).to_have_text("Saved.")
+        await expect(steps).to_have_text(["same area", "same state", "any area"])
+        await page.fill("#r-any", "x")
+        await expect(page.locator("#ladder .notice")).to_contain_text("is a whole number")
+
+        assert complaints == []
+
+
+async def test_without_javascript_the_ladder_of_what_is_entered_is_a_button_away(
+    chromium: Browser, demo: DaemonProcess
+) -> None:
+    async with signed_in(chromium, demo, java_script_enabled=False) as (page, _):
+        await page.goto("/campaigns/RENEWAL")
+        await page.fill("#r-area", "")
+        await page.click("button:has-text('Show')")
+
+        assert await page.locator(".ladder li strong").all_inner_texts() == ["any area"]
+        assert await page.input_value("#r-area") == ""
+
+
+async def test_a_user_signs_in_by_name_sees_their_pages_and_signs_out(chromium: Browser, demo: DaemonProcess) -> None:
+    async with signed_in(chromium, demo) as (page, _):
+        await page.goto("/users")
+        await page.fill("#u-name", "vera")
+        await page.click("button:has-text('Add')")
+        password = await page.locator(".notice code").inner_text()
+        await page.click("text=Sign out >> nth=0")
+        await page.wait_for_url("**/sign-in")
+        await page.fill("#name", "vera")
+        await page.fill("#token", password)
+        await page.press("#token", "Enter")
+        await page.wait_for_url("**/dashboard")
+        shown = await page.locator("nav.pages a").all_inner_texts()
+
+        assert shown == ["Now", "Caller-IDs", "Campaigns", "Calls", "Dialers", "Jobs"]
+        await page.goto("/caller-ids")
+        assert await page.locator("#c-action").count() == 0
+        await page.goto("/users")
+        await expect(page.locator("h1")).to_have_text("That is not allowed")
+        await page.click("button:has-text('Sign out')")
+        await page.wait_for_url("**/sign-in")
+        await page.goto("/caller-ids")
+        await page.wait_for_url("**/sign-in")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_serious_on_any_page(chromium: Browser, demo: DaemonProcess, scheme: Any) -> None:
+    folder = Path(os.environ.get("SCREENSHOTS") or tempfile.mkdtemp(prefix="rotator-screenshots-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    async with signed_in(chromium, demo, color_scheme=scheme, viewport={"width": 1440, "height": 900}) as (
+        page,
+        complaints,
+    ):
+        found = []
+        for name, path in PAGES.items():
+            await page.goto(path)
+            if name == "now":
+                await expect(page.locator("#chart canvas")).to_have_count(1)
+            await page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
+            await page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
+            await page.evaluate(AXE)
+            report = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+            found += [
+                f"{path} {item['id']} ({item['impact']}): {item['nodes'][0]['html'][:200]}"
+                for item in report["violations"]
+                if item["impact"] in ("serious", "critical")
+            ]
+
+        assert found == []
+        assert complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 1440, 3840])
+async def test_no_page_is_wider_than_the_screen(chromium: Browser, demo: DaemonProcess, width: int) -> None:
+    async with signed_in(chromium, demo, viewport={"width": width, "height": 800}) as (page, _):
+        wide = {}
+        for path in PAGES.values():
+            await page.goto(path)
+            wide[path] = await page.evaluate("document.documentElement.scrollWidth")
+
+        assert {path: found for path, found in wide.items() if found > width} == {}
+
+
+async def test_the_list_is_worked_by_keyboard_alone(chromium: Browser, demo: DaemonProcess) -> None:
+    async with signed_in(chromium, demo) as (page, _):
+        await page.goto("/caller-ids")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.id") == "main"
+        reached = []
+        for _ in range(24):
+            await page.keyboard.press("Tab")
+            reached.append(
+                await page.evaluate(
+                    "document.activeElement.ariaLabel || document.activeElement.innerText || document.activeElement.id"
+                )
+            )
+
+        for expected in (
+            "Import a file",
+            "f-search",
+            "f-state",
+            "Find",
+            "Next page »",
+            "Caller-IDs, table",
+            "Choose all on this page",
+        ):
+            assert any(expected in text for text in reached), (expected, reached)
+        await page.keyboard.press("Space")
