@@ -71,7 +71,7 @@ def _described(name: str, command: Any, context: Any) -> Iterator[str]:
     if name != "ami-rotator":
         yield from ("", f"## {name}", "", _paragraph(command.help or ""))
         yield from _parameters(command, context)
-    for part in command.list_commands(context):
+    for part in sorted(command.list_commands(context)):
         found = command.get_command(context, part)
         if not found.hidden:
             inside = found.make_context(part, [], parent=context, resilient_parsing=True)

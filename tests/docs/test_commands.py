@@ -178,6 +178,7 @@ def _runs_from(environment: Path, elsewhere: Path) -> None:
 
 
 @fresh
+@pytest.mark.timeout(1800)
 def test_the_deployment_page_installs_the_wheel_with_locked_packages_only(folder: Path) -> None:
     (install,) = blocks(DOCS / "deployment.md")
     with terminal(folder / "project") as reader:
@@ -191,6 +192,7 @@ def test_the_deployment_page_installs_the_wheel_with_locked_packages_only(folder
 
 
 @fresh
+@pytest.mark.timeout(1800)
 def test_a_checkout_with_nothing_but_python_runs_with_one_command(folder: Path) -> None:
     with terminal(folder, with_environment=False) as reader:
         reader.run("make install")
