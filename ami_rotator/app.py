@@ -228,6 +228,7 @@ class App:
             self._log.error("started without PostgreSQL: calls are served with what Redis has", reason=str(error))
             try:
                 assigner.policies = await pool.policies()
+                await pool.refresh_zones()
             except PoolUnavailableError as second:
                 self._log.error("started without Redis: no caller-IDs until it answers", reason=str(second))
         except PoolUnavailableError as error:

@@ -59,7 +59,12 @@ def pool_jobs(
         found = [await listener.resync() for listener in listeners if listener.is_up]
         return "; ".join(filter(None, found))
 
+    async def zones() -> str:
+        await pool.refresh_zones()
+        return ""
+
     return [
+        Job("zones", 3600.0, zones, "Tell the pool how far the caller-IDs' time zones are from UTC"),
         Job("expire", 1.0, expire, "End reservations whose lifetime is over"),
         Job("promote", 1.0, promote, "Bring back caller-IDs whose cool-down or cap is over"),
         Job("fill", 1.0, fill, "Keep the warm pools as deep as demand asks for"),

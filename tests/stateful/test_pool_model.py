@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
-from ami_rotator.domain.caller_id import CallerId, Switch
+from ami_rotator.domain.caller_id import NO_LIMIT, CallerId, Switch
 from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.ladder import steps
 from ami_rotator.domain.types import (
@@ -27,6 +27,7 @@ from ami_rotator.domain.types import (
     End,
     Group,
     ReservationId,
+    Rung,
 )
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.scripts import load_scripts
@@ -35,9 +36,10 @@ from tests.support.pool_setup import open_pool
 
 TTL_S = 60
 AREAS = ("212", "917")
+PLACES = ("state:US-NY",)
 GROUPS = ("east", "west")
 CAMPAIGNS = {
-    "ONE": CampaignPolicy(Campaign("ONE"), (Group("east"), Group("west"))),
+    "ONE": CampaignPolicy(Campaign("ONE"), (Group("east"), Group("west")), (Rung.AREA, Rung.STATE, Rung.ANY)),
     "TWO": CampaignPolicy(Campaign("TWO"), (Group("east"),)),
 }
 
@@ -56,6 +58,7 @@ class Number:
     def eligible(self, now: int) -> bool:
         """Tell whether a call may have it now."""
         item = self.item
+        minute = sum(1 for _, at in self.uses if at // 60_000 == now // 60_000)
         hour = sum(1 for _, at in self.uses if at // 3_600_000 == now // 3_600_000)
         day = sum(1 for _, at in self.uses if at // 86_400_000 == now // 86_400_000)
         resting = item.switch == "resting" and (item.resting_until_ms == 0 or item.resting_until_ms > now)
@@ -64,6 +67,7 @@ class Number:
             and not resting
             and len(self.holders) < item.max_concurrent
             and self.cool_until <= now
+            and minute < item.minute_limit
             and hour < item.hourly_limit
             and day < item.daily_limit
         )
@@ -116,14 +120,19 @@ class PoolMachine(RuleBasedStateMachine):
         self.run(self.redis.set(f"test-clock:{self.pool.tag}", self.now))
 
     @initialize(
-        limits=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 6), st.integers(1, 2)), min_size=6, max_size=6)
+        limits=st.lists(
+            st.tuples(st.integers(0, 4), st.integers(1, 6), st.integers(1, 2), st.sampled_from([1, 2, NO_LIMIT])),
+            min_size=6,
+            max_size=6,
+        )
     )
-    def fill(self, limits: list[tuple[int, int, int]]) -> None:
-        for index, (hourly, daily, concurrent) in enumerate(limits):
+    def fill(self, limits: list[tuple[int, int, int, int]]) -> None:
+        for index, (hourly, daily, concurrent, minute) in enumerate(limits):
             area = AREAS[index % 2]
             item = CallerId(
                 E164(f"+1{area}55501{index:02d}"), Area(area), Group(GROUPS[index // 3]), hourly, daily, 20, concurrent
             )
+            item = replace(item, minute_limit=minute, places=PLACES)
             self.numbers[item.number] = Number(item)
         self.run(self.pool.put([number.item for number in self.numbers.values()], 1))
 
@@ -284,7 +293,7 @@ class PoolMachine(RuleBasedStateMachine):
         return [
             n
             for n in self.numbers.values()
-            if n.item.group == group and area in ("", n.item.area) and n.eligible(self.now)
+            if n.item.group == group and area in ("", n.item.area, *n.item.places) and n.eligible(self.now)
         ]
 
     def _expected(self, campaign: str, area: str) -> str | None:
