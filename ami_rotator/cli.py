@@ -19,6 +19,7 @@ from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.app import App
 from ami_rotator.cli_admin import caller_ids_cli, reservations_cli, users_cli
 from ami_rotator.cli_campaigns import campaigns_cli, exchanges_cli
+from ami_rotator.cli_doctor import doctor
 from ami_rotator.cli_explain import explain_command
 from ami_rotator.cli_jobs import jobs_cli
 from ami_rotator.cli_opt_outs import opt_outs_cli
@@ -41,6 +42,7 @@ app.add_typer(campaigns_cli, name="campaigns")
 app.add_typer(exchanges_cli, name="exchanges")
 app.add_typer(opt_outs_cli, name="opt-outs")
 app.add_typer(jobs_cli, name="jobs")
+app.command()(doctor)
 app.add_typer(caller_ids_cli, name="caller-ids")
 app.add_typer(users_cli, name="users")
 app.add_typer(reservations_cli, name="reservations")

@@ -44,6 +44,7 @@ class DialerSettings(BaseModel):
     mode: Mode = "hook"
     dial_prefixes: dict[str, str | None] = Field(default={"9": None})
     tls: bool = False
+    tls_ca: Path | None = None
     server_ip: str = ""
 
     @field_validator("dial_prefixes", mode="before")

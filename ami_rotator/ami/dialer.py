@@ -16,6 +16,7 @@ from ami_rotator.ami.dialer_state import DialerState, Status
 from ami_rotator.ami.events import Event
 from ami_rotator.ami.protocol import rows_of
 from ami_rotator.ami.session import LoginRefusedError, Session
+from ami_rotator.ami.tls import client_context
 from ami_rotator.clock import Clock
 from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.settings import DialerSettings
@@ -55,7 +56,7 @@ class AmiDialer:
         self._refused_retry_s = refused_retry_s
         self._backoff_first_s = backoff_first_s
         self._backoff_most_s = backoff_most_s
-        self._tls = ssl.create_default_context() if settings.tls else None
+        self._tls = client_context(settings)
         self._delivery = Delivery(on_event, queue_size, settings.name)
         self._session: Session | None = None
         self._closing = asyncio.Event()
@@ -290,7 +291,7 @@ class AmiDialer:
     def _explain(self, error: Exception) -> str:
         where = f"{self._settings.host} port {self._settings.port}"
         if isinstance(error, ssl.SSLCertVerificationError):
-            return f"{where}: its certificate is not trusted ({error.verify_message}); add its CA to this machine"
+            return f"{where}: its certificate is not trusted ({error.verify_message}); name its CA in tls_ca of this dialer, or add it to this machine"
         if isinstance(error, ConnectionRefusedError):
             return f"{where}: refused; is Asterisk running, and AMI enabled on that address in manager.conf?"
         if isinstance(error, TimeoutError):

@@ -1,0 +1,1 @@
+"""What an installer gets wrong, found before a call is dialled."""
