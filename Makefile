@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: install run test chaos lint types contracts check lock clean wheel docs image-try
+.PHONY: install run test bench chaos lint types contracts check lock clean wheel docs image-try
 
 install: $(STAMP)
 
@@ -31,6 +31,12 @@ test: install
 # The long form of the tests that break things for real: about 20 minutes.
 chaos: install
 	AMI_ROTATOR_CHAOS=long $(BIN)/python -m pytest -m chaos --timeout 900
+
+# make bench PART="assign http", SIZE=huge (also a million caller-IDs), PART=asterisk (a real one; builds it first)
+PART ?=
+SIZE ?= full
+bench: install
+	$(BIN)/python -m tests.bench $(PART) --size $(SIZE) --json bench.json
 
 lint: install
 	$(BIN)/ruff check .

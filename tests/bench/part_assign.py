@@ -20,7 +20,7 @@ _END = End("answered", 16, 200, 60_000)
 
 async def run(bench: Bench) -> None:
     """Measure on Valkey, and on Redis where it is installed."""
-    kinds: tuple[Kind, ...] = ("wheel", "debian") if bench.size.name != "small" else ("wheel",)
+    kinds: tuple[Kind, ...] = ("wheel", "debian") if bench.size.name in ("full", "huge") else ("wheel",)
     for kind in kinds:
         await _on(bench, kind)
 

@@ -1,13 +1,13 @@
-"""How much each part does: `full` for figures, `short` for a test that only looks whether a ratio broke."""
+"""How much each part does: `full` and `huge` for figures, `small` to try it, `short` to see whether a ratio is broken."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """All amounts of one run. Times are in seconds; rates a second."""
+    """All amounts of one run. Times are in seconds; rates a second. `small` is the smaller inventory, 0: none."""
 
     name: str
     caller_ids: int = 60_000
@@ -50,4 +50,5 @@ SMALL = Size(
     warm_s=90,
     ledger_calls=1_500,
 )
-SIZES = {size.name: size for size in (FULL, HUGE, SMALL)}
+SHORT = replace(SMALL, name="short", caller_ids=3_000, small=0, concurrent=16, rounds=3, round_s=0.5)
+SIZES = {size.name: size for size in (FULL, HUGE, SMALL, SHORT)}

@@ -1,0 +1,162 @@
+"""Write docs/performance.md and its pictures from one or several runs: `python -m tests.bench.report RESULTS.json ...`.
+
+Of a part that several runs have, the last one named counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from tests.bench import part_ami, part_growth
+from tests.bench.figures import Figure, Results, Series, cells, read_results
+from tests.bench.svg import lines, ratio_bars
+
+_DOCS = Path(__file__).parents[2] / "docs"
+_PARTS: Mapping[str, tuple[str, str]] = {
+    "assign": (
+        "Assign and release, in one process",
+        "Each call is two Lua scripts. The baseline is the least that Redis and its client can do: EVALSHA of a script that"
+        " returns 1, from as many tasks at once. Calls that wait at the same moment share a round trip, which is why the"
+        " second baseline, one-line scripts that share trips as well, is the one that shows the work itself.",
+    ),
+    "http": (
+        "`GET /next-cid`",
+        "The whole daemon, set up as it comes: each question is of a new call, checked, assigned, logged, counted, and"
+        " stored in PostgreSQL. The baseline is a bare aiohttp handler that makes one round trip to Redis. The driver is"
+        " a process of its own.",
+    ),
+    "designs": (
+        "Against reading first and writing then",
+        "The design that most caller-ID rotators have: list the area's numbers, ask Redis three things about each, sort,"
+        " reserve. Written small, run on the same servers, without the HTTP that it would have.",
+    ),
+    "vicidial": (
+        "Against VICIdial's own pick",
+        "VICIdial's two statements for a CID group (`SELECT ... ORDER BY call_count_today`, last row wins; `UPDATE`)"
+        " on MariaDB, with the same caller-IDs and areas. It reserves nothing, so that two calls may be given one number.",
+    ),
+    "ami": (
+        "The AMI path",
+        "Pretend Asterisks with whole event streams (some 40 events a call) in one process, the daemon in another, no HTTP:"
+        " a call that is not served by AMI in the few milliseconds of VICIdial's `call_log` keeps its own number here.",
+    ),
+    "asterisk": (
+        "A real Asterisk",
+        "Asterisk as VICIdial sets it up, with the hook, its `call_log` and a SIP carrier. The hook can ask nobody over"
+        " HTTP: what AMI or the feed did not bring in time would stay VICIdial's own.",
+    ),
+    "growth": (
+        "More caller-IDs",
+        "All sizes stand side by side in one Redis and are called in turns by the same process.",
+    ),
+    "warm": (
+        "The warm pool",
+        "Time is simulated; calls, scripts and the filler are real. A warm caller-ID is taken by the same script that would"
+        " otherwise look through the ladder, so that a warm pool does not make a single assignment faster. What it does: it"
+        " shares scarce areas among campaigns ahead of time. Where there are plenty of caller-IDs it does nothing.",
+    ),
+    "ledger": (
+        "Records",
+        "The outbox is filled while nobody stores, and then stored by one daemon. No call waits for any of it.",
+    ),
+    "start": ("Start", "From the start of the process to the first caller-ID over HTTP."),
+}
+
+
+def write(results: Results, docs: Path) -> None:
+    """Write the page and the pictures."""
+    images = docs / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    shown = [item for item in results.figures if item.baseline is not None and item.at_least is not None]
+    pictures: dict[str, str] = {}
+    if shown:
+        pictures["ratios"] = ratio_bars("Ratios to their baselines; a mark is what was asked for", shown)
+    ami = _series(results.series, part_ami.PART)
+    if ami:
+        pictures["ami"] = lines("From the AMI event to the written Setvar", ami, is_logarithmic=False, bound=10.0)
+    growth = _series(results.series, part_growth.PART)
+    if growth:
+        pictures["growth"] = lines("Assign and release, by the size of the inventory", growth, is_logarithmic=True)
+    for name, text in pictures.items():
+        (images / f"performance-{name}.svg").write_text(text, encoding="utf-8")
+    (docs / "performance.md").write_text(_page(results, pictures), encoding="utf-8")
+
+
+def merge(runs: Sequence[Results]) -> Results:
+    """Put runs together."""
+    figures: dict[str, list[Figure]] = {}
+    series: dict[str, list[Series]] = {}
+    for run in runs:
+        for part, found in groupby(run.figures, key=lambda item: item.part):
+            figures[part] = list(found)
+            series[part] = [item for item in run.series if item.part == part]
+    about = dict(runs[-1].about)
+    about["date"] = ", ".join(dict.fromkeys(run.about["date"] for run in runs))
+    about["parts"] = " ".join(part for part in _PARTS if part in figures)
+    return Results(
+        about,
+        tuple(item for part in _PARTS for item in figures.get(part, ())),
+        tuple(item for part in _PARTS for item in series.get(part, ())),
+    )
+
+
+def _page(results: Results, pictures: Mapping[str, str]) -> str:
+    text = [
+        "# Performance",
+        "",
+        "Every figure is from one run of `make bench`, and every ratio is to a baseline that was measured in the same run on"
+        " the same servers. Milliseconds and rates are those of one machine; ratios travel.",
+        "",
+        *(f"- {topic}: {value}" for topic, value in results.about.items() if topic != "parts"),
+        "",
+        "Run it yourself: `make bench` (all but the real Asterisk), `make bench PART=assign` (a part by name),"
+        " `make bench PART=asterisk`, `make bench SIZE=huge` (also a million caller-IDs). The table goes to the terminal,"
+        " the figures to `bench.json`, and `python -m tests.bench.report bench.json` writes this page.",
+        "",
+    ]
+    if "ratios" in pictures:
+        text += ["![Ratios to their baselines](images/performance-ratios.svg)", ""]
+    missed = [item for item in results.figures if item.is_held is False]
+    if missed:
+        text += ["Not reached:", "", *(f"- {item.part}: {item.name}: {_short(item)}" for item in missed), ""]
+    for part, found in groupby(results.figures, key=lambda item: item.part):
+        title, about = _PARTS[part]
+        text += [f"## {title}", "", about, ""]
+        if part in pictures:
+            text += [f"![{title}](images/performance-{part}.svg)", ""]
+        text += [*_table(list(found)), ""]
+    return "\n".join(text)
+
+
+def _table(figures: Sequence[Figure]) -> Iterable[str]:
+    yield "| figure | value | baseline | ratio | wanted | |"
+    yield "|---|---:|---:|---:|---:|---|"
+    for item in figures:
+        name, value, baseline, ratio, wanted, verdict = cells(item)
+        remark = "; ".join(part for part in (verdict if verdict != "held" else "", item.note) if part)
+        yield f"| {name} | {value} | {baseline} | {ratio} | {wanted} | {remark} |".replace("  ", " ")
+
+
+def _short(item: Figure) -> str:
+    _, value, _, ratio, wanted, _ = cells(item)
+    return f"{ratio or value}, wanted {wanted}"
+
+
+def _series(series: Sequence[Series], part: str) -> list[Series]:
+    return [item for item in series if item.part == part and item.points]
+
+
+def main() -> None:
+    """Read the arguments and write."""
+    arguments = argparse.ArgumentParser(prog="python -m tests.bench.report", description=__doc__)
+    arguments.add_argument("results", nargs="+", type=Path)
+    arguments.add_argument("--docs", type=Path, default=_DOCS)
+    given = arguments.parse_args()
+    write(merge([read_results(path) for path in given.results]), given.docs)
+
+
+if __name__ == "__main__":
+    main()
