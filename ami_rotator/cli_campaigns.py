@@ -94,7 +94,7 @@ def set_campaign(
     """Change a policy, or give a campaign one; what is not named stays. A daemon that runs uses it within a second."""
     policy, warnings = asyncio.run(_set(name, dict(_change(text) for text in changes)))
     typer.echo(f"{policy.name}: {_said(policy) or 'the defaults'}")
-    for line in (*warnings, *on_policy(policy)):
+    for line in warnings:
         typer.echo(f"Note: {line}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ami_rotator.admin.errors import NotFoundError
 from ami_rotator.admin.policies import read_campaign, read_group
 from ami_rotator.domain.access import Actor
+from ami_rotator.domain.advice import on_limits, on_policy
 from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.types import Campaign, Group
 from ami_rotator.errors import PoolUnavailableError
@@ -112,19 +113,22 @@ class Campaigns:
         Raises:
             InvalidError: some of it cannot be used; says which field, why, and what to write.
         """
-        await self._inventory(actor).save_group(read_group(name, values))
-        return Saved((), await self._sync())
+        group = read_group(name, values)
+        await self._inventory(actor).save_group(group)
+        advice = on_limits(f"Group {name}", group.hourly_limit, group.daily_limit)
+        return Saved(tuple(advice), await self._sync())
 
     def _inventory(self, actor: Actor | None = None) -> Inventory:
         return Inventory(self._database.acting_as(actor) if actor else self._database, self._defaults)
 
     async def _warnings(self, policy: CampaignPolicy) -> tuple[str, ...]:
         counts = (await facets(self._database, 100_000))["group"]
-        return tuple(
+        missing = [
             f"Group {group} has no caller-IDs yet; import some into it, or check its name."
             for group in (*policy.groups, *policy.next_groups)
             if not counts.get(group)
-        )
+        ]
+        return (*missing, *on_policy(policy))
 
     async def _sync(self) -> bool:
         try:
