@@ -16,7 +16,7 @@ from ami_rotator.ami.dialer_state import DialerState, Status
 from ami_rotator.ami.events import Event
 from ami_rotator.ami.protocol import rows_of
 from ami_rotator.ami.session import LoginRefusedError, Session
-from ami_rotator.ami.tls import client_context
+from ami_rotator.ami.tls import client_context, not_trusted
 from ami_rotator.clock import Clock
 from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.settings import DialerSettings
@@ -156,10 +156,7 @@ class AmiDialer:
         return [row["Key"].removeprefix(f"/{family}/") for row in rows_of(answer, "DBGetTreeResponse")]
 
     async def channels(self) -> list[Event]:
-        """Return every channel, one CoreShowChannel event each. Raises as `db_put`; a list that is not whole is refused.
-
-        The events that came before the answer were delivered when this returns.
-        """
+        """Return every channel, one CoreShowChannel event each, once older events are delivered. Raises as `db_put`."""
         answer = await self._ask(actions.action("CoreShowChannels"))
         delivered = asyncio.Event()
         self._delivery.put(delivered.set)
@@ -291,7 +288,7 @@ class AmiDialer:
     def _explain(self, error: Exception) -> str:
         where = f"{self._settings.host} port {self._settings.port}"
         if isinstance(error, ssl.SSLCertVerificationError):
-            return f"{where}: its certificate is not trusted ({error.verify_message}); name its CA in tls_ca of this dialer, or add it to this machine"
+            return f"{where}: {not_trusted(error)}"
         if isinstance(error, ConnectionRefusedError):
             return f"{where}: refused; is Asterisk running, and AMI enabled on that address in manager.conf?"
         if isinstance(error, TimeoutError):

@@ -26,3 +26,11 @@ def client_context(dialer: DialerSettings) -> ssl.SSLContext | None:
                 " the certificate, in PEM, that signed the dialer's."
             ) from error
     return context
+
+
+def not_trusted(error: ssl.SSLCertVerificationError) -> str:
+    """Say why a certificate was refused, and what to do."""
+    return (
+        f"its certificate is not trusted ({error.verify_message}); name its CA in tls_ca of this dialer, or add it to this"
+        " machine's authorities"
+    )

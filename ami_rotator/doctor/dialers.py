@@ -16,7 +16,10 @@ from ami_rotator.settings import DialerSettings
 
 _TIMEOUT_S = 5.0
 _SKEW_MOST_S = 2.0
-_NEEDS_COMMAND = "add command to `write =` of [{user}] for this check, `manager reload`, and take it away again; or on the dialer run: {cli}"
+_NEEDS_COMMAND = (
+    "add command to `write =` of [{user}] for this check, `manager reload`, and take it away again; or on the dialer run:"
+    " {cli}"
+)
 
 
 async def dialers(patient: Patient) -> Sequence[Finding]:

@@ -1,0 +1,95 @@
+"""Several daemons on the same dialers and stores: one answer a call, jobs once, and one may be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from ami_rotator.simulator import Simulator
+from tests.chaos.sizes import IS_LONG, sized
+from tests.chaos.test_processes import SHORT_CALLS, import_numbers, nothing_reserved, settings_for
+from tests.support.daemon_process import DaemonProcess, daemon
+from tests.support.pool_checks import violations
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900 if IS_LONG else 120)]
+
+
+async def leader(redis: Redis) -> str:
+    return str(await redis.get("lease:{main}") or "")
+
+
+async def test_two_daemons_serve_the_same_dialer_and_either_may_be_killed(
+    tmp_path: Path, redis_url: str, redis_client: Redis, database_dsn: str
+) -> None:
+    async with Simulator(SHORT_CALLS) as simulator:
+        settings = {**settings_for([simulator], redis_url, database_dsn), "RESERVATION_TTL_SECONDS": "10"}
+        await import_numbers(tmp_path, settings)
+        async with daemon(tmp_path, settings) as first, daemon(tmp_path, settings) as second:
+            load = asyncio.create_task(simulator.run(30))
+            await asyncio.sleep(2.0)
+            running: list[DaemonProcess] = [first, second]
+            for number in range(sized(1, 10)):
+                await running[number % 2].kill()
+                await asyncio.sleep(1.5)
+                if IS_LONG:
+                    running[number % 2] = await _again(tmp_path, settings)
+            load.cancel()
+            await asyncio.gather(load, return_exceptions=True)
+            assert await simulator.drain(10)
+            await nothing_reserved(redis_client)
+            for one in running:
+                if one.process.returncode is None:
+                    assert await one.stop() == 0
+
+    report = simulator.report
+    assert (report.duplicates, report.name_changes, report.setvars_after_trunk) == (0, 0, 0)
+    # Calls go on getting their numbers because there is another daemon.
+    ours = sum(count for way, count in report.by_way.items() if way != "own")
+    assert ours >= 0.5 * report.presented
+    assert await violations(redis_client, "{main}") == []
+
+
+async def _again(folder: Path, settings: dict[str, str]) -> DaemonProcess:
+    return await daemon(folder, settings).__aenter__()
+
+
+async def test_the_jobs_of_a_leader_that_is_killed_are_taken_over_and_none_ran_twice(
+    tmp_path: Path, redis_url: str, redis_client: Redis, database_dsn: str
+) -> None:
+    async with Simulator(SHORT_CALLS) as simulator:
+        settings = settings_for([simulator], redis_url, database_dsn)
+        async with daemon(tmp_path, settings) as first:
+            await _until_leader(redis_client, "")
+            held = await leader(redis_client)
+            async with daemon(tmp_path, settings):
+                begun = await redis_client.hgetall("jobs-begun:{main}")
+                await asyncio.sleep(6)
+                assert await leader(redis_client) == held
+                before = {**begun, **await redis_client.hgetall("jobs-begun:{main}")}
+                await first.kill()
+                killed = time.monotonic()
+
+                await _until_leader(redis_client, held)
+
+                # The lease holds for ten seconds, and is asked for every third of that.
+                assert time.monotonic() - killed <= 20
+                after = await redis_client.hgetall("jobs-begun:{main}")
+                # Intervals of hours: what the first one did is not done again.
+                assert {name: after[name] for name in ("partitions", "retention")} == {
+                    name: before[name] for name in ("partitions", "retention")
+                }
+                runs = {name: orjson.loads(text) for name, text in (await redis_client.hgetall("jobs:{main}")).items()}
+    assert runs["partitions"]["daemon"] == held
+    assert runs["expire"]["daemon"] != held
+
+
+async def _until_leader(redis: Redis, not_this: str) -> None:
+    deadline = time.monotonic() + 25
+    while (await leader(redis)) in ("", not_this):
+        assert time.monotonic() < deadline, "nobody took the lease"
+        await asyncio.sleep(0.1)
