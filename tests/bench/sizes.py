@@ -20,14 +20,14 @@ class Size:
     http_requests: int = 6_000
     ami_dialers: int = 20
     ami_rates: tuple[int, ...] = (100, 300, 500, 1000)
-    ami_s: float = 12.0
+    ami_s: float = 10.0
     asterisk_rate: float = 30.0
     asterisk_s: float = 60.0
     growth: tuple[int, ...] = (1_000, 10_000, 100_000)
     growth_calls: int = 4_000
     warm_areas: int = 300
     warm_rate: float = 20.0
-    warm_s: int = 600
+    warm_s: int = 400
     ledger_calls: int = 10_000
 
 
@@ -44,7 +44,7 @@ SMALL = Size(
     ami_s=4.0,
     warm_areas=30,
     asterisk_rate=10.0,
-    asterisk_s=5.0,
+    asterisk_s=4.0,
     growth=(1_000, 5_000),
     growth_calls=800,
     warm_s=90,
