@@ -72,12 +72,6 @@ class Metrics:
         self.leader = Gauge(
             "rotator_jobs_leader", "1 while this daemon has the lease of the jobs that run once", registry=registry
         )
-        self.inventory_drift = Counter(
-            "rotator_inventory_drift",
-            "Caller-IDs that the pool lacked (missing) or had too many (extra) when compared with PostgreSQL",
-            ["kind"],
-            registry=registry,
-        )
         self.outbox_alarm = Gauge(
             "rotator_outbox_alarm", "1 while more records wait for PostgreSQL than OUTBOX_ALARM_ENTRIES", registry=registry
         )
