@@ -143,6 +143,7 @@ async def test_a_full_redis_refuses_new_calls_in_words_ends_old_ones_and_breaks_
     part = stores(direct, database, uuid.uuid4().hex[:12])
     await fill_inventory(database, 50)
     await part.sync.sync()
+    assert await part.outbox.drain()
     load = Load([part], 0)
     calls = [call for call in [await load.place() for _ in range(20)] if call]
     request = CallRequest(CallKey(Dialer("d1"), uniqueid="full.1"), "92125550199", Campaign("SALES"), "ami")

@@ -36,6 +36,8 @@ end
 if not known[2] then return not_known() end
 -- A miss that is asked for once more stays one: it is counted and recorded once.
 if known[3] then return {'miss', known[3], ''} end
+-- Changes nothing, but a full Redis refuses it: here, before anything has changed.
+redis.call('SETRANGE', key('room'), 0, '')
 
 local c, rung, how, broken
 local served

@@ -73,11 +73,12 @@ local function give_back(r, used)
 end
 
 local function finish(r, outcome, cause, sip, talk_ms, used)
+  -- First what a full Redis takes too (it refuses a script only before its first change): so calls can always end.
+  redis.call('ZREM', key('expiries'), r.id)
   if r.held then
     give_back(r, used)
     if used and r.bond ~= '' then attempted(r, outcome) end
   end
-  redis.call('ZREM', key('expiries'), r.id)
   r.st, r.held = 'ended', false
   save_reservation(r, 'PX', KEEP_MS)
   for name in string.gmatch(r.names, '[^\n]+') do redis.call('PEXPIRE', key('call', name), KEEP_MS) end
