@@ -1,0 +1,86 @@
+"""The way to one inventory's pool in Redis: its scripts, its zone, and one error for "not there now"."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
+
+from ami_rotator.clock import Clock, SystemClock
+from ami_rotator.domain.types import Group
+from ami_rotator.domain.windows import ZoneOffsets, zone_offsets
+from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.pool.book import Book
+from ami_rotator.pool.connect import RedisClient
+from ami_rotator.pool.flights import Flights
+from ami_rotator.pool.scripts import Script, load_scripts
+
+_ZONE_HOLDS_S = 600.0
+
+
+class PoolStore:
+    """What every part of the pool needs. All methods raise PoolUnavailableError where Redis is away or too slow."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        inventory: str,
+        zone: ZoneInfo,
+        ttl_s: float,
+        *,
+        clock: Clock | None = None,
+        scripts: Mapping[str, Script] | None = None,
+    ) -> None:
+        self.tag = "{" + inventory + "}"
+        self.outbox_stream = f"outbox:{self.tag}"
+        self.book = Book()
+        self.ttl_ms = int(ttl_s * 1000)
+        self._redis = redis
+        self._flights = Flights(redis, self.tag)
+        self._zone = zone
+        self._clock = clock or SystemClock()
+        self._scripts = scripts or load_scripts()
+        self._offsets: tuple[str, str, str] = ("0", "0", "0")
+        self._offsets_until_s = float("-inf")
+        self._asked: Counter[str] = Counter()
+
+    async def ping(self) -> None:
+        """Check that Redis answers."""
+        await self._guard(lambda: self._redis.ping())
+
+    async def command(self, name: str, *args: str | int | float) -> Any:
+        """Run one of the scripts (pool/rebuild.py has some of its own)."""
+        return await self._run(name, *args)
+
+    async def groups(self) -> list[Group]:
+        """Return the groups the pool knows."""
+        return [Group(name) for name in await self._guard(lambda: self._redis.smembers(f"groups:{self.tag}"))]
+
+    def zone_args(self) -> tuple[str, str, str]:
+        """Return what scripts must know of the zone (domain/windows.py)."""
+        now = self._clock.monotonic_s()
+        if now >= self._offsets_until_s:
+            offsets: ZoneOffsets = zone_offsets(self._zone, self._clock.wall_ms() / 1000)
+            self._offsets = (str(offsets.offset_s), str(offsets.change_at_s), str(offsets.next_offset_s))
+            self._offsets_until_s = now + _ZONE_HOLDS_S
+        return self._offsets
+
+    async def _run(self, name: str, *args: str | int | float) -> Any:
+        return await self._guard(lambda: self._flights.run(self._scripts[name], *args))
+
+    async def _guard(self, call: Callable[[], Any]) -> Any:
+        try:
+            return await call()
+        except OutOfMemoryError as error:
+            raise PoolUnavailableError(
+                f"Redis is full and takes nothing more ({error}). Calls keep VICIdial's own caller-ID until there is room."
+                " See whether PostgreSQL is away (records then wait in Redis), and give Redis more memory (maxmemory)."
+            ) from error
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+            raise PoolUnavailableError(
+                f"Redis did not answer ({type(error).__name__}: {error}). Calls keep VICIdial's own caller-ID until it "
+                "does. Check that it runs, and REDIS_URL."
+            ) from error
