@@ -63,7 +63,7 @@ def apply_filter(select: Selection, wanted: CallerIdFilter) -> None:
     elif search:
         select.where("(carrier ILIKE ? OR meta::text ILIKE ?)", like(search), like(search))
     if wanted.switch:
-        select.where("switch = ?::text::caller_id_switch", wanted.switch)
+        select.where("switch = ?::caller_id_switch", wanted.switch)
     for column, value in (("group_name", wanted.group), ("area", wanted.area), ("carrier", wanted.carrier)):
         if value:
             select.where(f"{column} = ?", value)
