@@ -64,12 +64,13 @@ async def run(bench: Bench) -> None:
     asked = size.rounds * size.http_requests
     numbers = sum(answer["answers"].get("200", 0) for answer in ours)
     best = min(ours, key=lambda answer: float(answer["p99_ms"]))
+    # An answer without a number, because the budget was over, is none.
     floor_rate, rate = (median(float(answer["per_s"]) for answer in side) for side in (floor, ours))
     bench.add(
         Figure(
             PART,
-            "answers a second",
-            rate,
+            "numbers answered a second",
+            rate * numbers / asked,
             "/s",
             floor_rate,
             "/s bare handler and EVALSHA",

@@ -107,7 +107,7 @@ def _page(results: Results, pictures: Mapping[str, str]) -> str:
     text = [
         "# Performance",
         "",
-        "Every figure is from one run of `make bench`, and every ratio is to a baseline that was measured in the same run on"
+        "Every figure is from a run of `make bench`, and every ratio is to a baseline that was measured in the same run on"
         " the same servers. Milliseconds and rates are those of one machine; ratios travel.",
         "",
         *(f"- {topic}: {value}" for topic, value in results.about.items() if topic != "parts"),
@@ -117,6 +117,8 @@ def _page(results: Results, pictures: Mapping[str, str]) -> str:
         " the figures to `bench.json`, and `python -m tests.bench.report bench.json` writes this page.",
         "",
     ]
+    if results.about.get("size") not in ("full", "huge"):
+        text += ["**A small run: it proves that the benchmark works; its figures are not to be quoted.**", ""]
     if "ratios" in pictures:
         text += ["![Ratios to their baselines](images/performance-ratios.svg)", ""]
     missed = [item for item in results.figures if item.is_held is False]
