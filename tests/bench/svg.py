@@ -81,7 +81,8 @@ def lines(title: str, series: Sequence[Series], *, is_logarithmic: bool, bound: 
             ' stroke-dasharray="5 4"/>'
         )
         parts.append(_text(_WIDTH - right + 6, up(bound) + 4, f"≤ {bound:g}"))
-    ends: list[float] = []
+    # Labels at the right keep 15 pixels from each other.
+    ends: list[float] = [up(bound) + 4] if bound else []
     for line, colour in zip(series, _COLOURS, strict=False):
         points = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line.points)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
