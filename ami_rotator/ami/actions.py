@@ -30,9 +30,7 @@ def setvar(channel: str, variable: str, value: str) -> dict[str, str]:
     Raises:
         ValueError: one of them is something else; `channel` may not be empty, that would be a global variable.
     """
-    if not _VARIABLE.fullmatch(variable):
-        raise ValueError(f"{variable!r} is not the name of a plain channel variable; nothing was sent")
-    return _setvar(channel, variable, value)
+    return _setvar(channel, _plain(variable), value)
 
 
 def set_caller_id_number(channel: str, number: str) -> dict[str, str]:
@@ -45,8 +43,8 @@ def set_caller_id_number(channel: str, number: str) -> dict[str, str]:
 
 
 def set_global(variable: str, value: str) -> dict[str, str]:
-    """Return a Setvar of a global variable to digits."""
-    return action("Setvar", Variable=variable, Value=_digits(value))
+    """Return a Setvar of a plain global variable to digits; raises as `setvar`."""
+    return action("Setvar", Variable=_plain(variable), Value=_digits(value))
 
 
 def db_put(family: str, key: str, value: str) -> dict[str, str]:
@@ -77,6 +75,12 @@ def _setvar(channel: str, variable: str, value: str) -> dict[str, str]:
     if not channel:
         raise ValueError("no channel; nothing was sent")
     return action("Setvar", Channel=channel, Variable=variable, Value=_digits(value))
+
+
+def _plain(variable: str) -> str:
+    if not _VARIABLE.fullmatch(variable):
+        raise ValueError(f"{variable!r} is not the name of a plain channel variable; nothing was sent")
+    return variable
 
 
 def _digits(value: str) -> str:
