@@ -11,8 +11,9 @@ from aiohttp import ClientResponse
 from redis.asyncio import Redis
 
 from ami_rotator.domain.access import ROLES, Role
+from ami_rotator.http.pages.deps import JobLook, PageDeps
 from ami_rotator.ledger.database import Database
-from tests.support.admin_desk import ANNA, Bench, make_bench
+from tests.support.admin_desk import ANNA, DEFAULTS, Bench, make_bench
 from tests.support.http_rig import Rig, rig
 
 PASSWORD = "correct horse battery"
@@ -53,11 +54,31 @@ class ApiRig:
         return {role: await self.user(role) for role in ROLES}
 
 
+def _pages(bench: Bench) -> PageDeps:
+    """Return what the pages need, of a daemon without jobs and dialers."""
+
+    async def no_jobs() -> list[JobLook]:
+        return []
+
+    async def no_wish(_name: str) -> None:
+        return None
+
+    return PageDeps(
+        database=bench.database,
+        caller_ids=bench.desk.caller_ids,
+        defaults=DEFAULTS,
+        take_over=bench.sync,
+        jobs=no_jobs,
+        wish=no_wish,
+        dialers=list,
+    )
+
+
 @contextlib.asynccontextmanager
 async def api_rig(database: Database, redis: Redis, **options: Any) -> AsyncIterator[ApiRig]:
     """Start a server on these stores. `options` are settings."""
     bench = make_bench(database, redis)
     await bench.sync()
-    changes = {"desk": bench.desk, **options.pop("changes", {})}
+    changes = {"desk": bench.desk, "pages": _pages(bench), **options.pop("changes", {})}
     async with rig(changes=changes, **{"rate_limit_per_user": 0, **options}) as at:
         yield ApiRig(at, bench)
