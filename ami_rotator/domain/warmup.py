@@ -53,6 +53,6 @@ def daily_limit(limit: int, curve: str, day: int) -> int:
         uses = curve_of(curve)
     except ValueError:
         return limit
-    if day >= len(uses):
+    if not uses or day >= len(uses):
         return limit
     return min(limit, uses[max(day, 0)])

@@ -105,14 +105,14 @@ def test_caps_that_make_no_plan_are_refused_with_what_to_write(wrong: Caps) -> N
 
 
 @given(
-    st.floats(0, 50_000),
-    st.floats(0, 5_000),
+    st.integers(0, 50_000),
+    st.integers(0, 5_000),
     st.lists(st.tuples(st.integers(1, 500), st.integers(1, 100)), max_size=40),
     st.integers(1, 300),
     st.integers(1, 60),
 )
 def test_what_the_plan_says_is_enough_and_one_less_is_not(
-    day: float, hour: float, limits: list[tuple[int, int]], daily: int, hourly: int
+    day: int, hour: int, limits: list[tuple[int, int]], daily: int, hourly: int
 ) -> None:
     stock = [number(n, daily=a, hourly=b) for n, (a, b) in enumerate(limits)]
     caps = Caps(daily, hourly, busy_s=30, headroom=0)

@@ -45,3 +45,7 @@ def test_named_curves_rise_and_stay_within_what_is_called_safe(name: str) -> Non
     assert list(uses) == sorted(uses)
     assert uses[0] <= 50
     assert uses[-1] <= 200
+
+
+def test_no_curve_limits_nothing_on_any_day() -> None:
+    assert [daily_limit(80, "", day) for day in (-1, 0, 5)] == [80, 80, 80]
