@@ -11,18 +11,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-import orjson
 import structlog
 
 from ami_rotator.admin.desk import AdminDesk, AdminOptions
-from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.ami.listener import Listener
-from ami_rotator.ami.tracker import Tracker
 from ami_rotator.clock import Clock, SystemClock
-from ami_rotator.demo import SIMULATOR_NAME, fill_demo_inventory, remove_demo_inventory, simulated_dialer
-from ami_rotator.domain.campaign import DEFAULT_GROUP
-from ami_rotator.domain.numbers import area_of
-from ami_rotator.domain.types import Dialer
+from ami_rotator.demo import SIMULATOR_NAME, simulated_dialer
 from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError, RotatorError
 from ami_rotator.files import project_folder
 from ami_rotator.foresight import Foresight, dialers_by_ip, vicidial_address
@@ -41,20 +35,20 @@ from ami_rotator.jobs.scheduler import Scheduler
 from ami_rotator.jobs.upkeep import pool_jobs
 from ami_rotator.ledger.callbacks import find_callback, observed
 from ami_rotator.ledger.database import Database
-from ami_rotator.ledger.inventory import DuplicateCallerIdError, Inventory, LimitDefaults
-from ami_rotator.ledger.migrate import migrate
+from ami_rotator.ledger.inventory import Inventory, LimitDefaults
 from ami_rotator.ledger.outbox import LedgerOutbox
 from ami_rotator.ledger.outbox_watch import OutboxWatch
 from ami_rotator.ledger.recall import Recall
-from ami_rotator.ledger.upkeep import ensure_partitions
 from ami_rotator.ledger.users import UserBook
+from ami_rotator.linking import link_dialer
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.connect import connect
 from ami_rotator.pool.filler import Filler
 from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.preparation import Preparation, adding
 from ami_rotator.pushing import pushing
-from ami_rotator.settings import DialerSettings, Settings
+from ami_rotator.settings import Settings
 from ami_rotator.status import Status
 from ami_rotator.stopping import StopBudget, background, close_server, following, serving
 from ami_rotator.stores import Stores, open_stores
@@ -141,8 +135,8 @@ class App:
         prefixes = sorted({prefix for dialer in dialers for prefix in dialer.dial_prefixes})
         assigner = Assigner(pool, settings.default_region, prefixes, self.metrics, clock)
         sync = InventorySync(inventory, pool, assigner, Recall(database), settings.zone, clock)
-        preparation = _Preparation(stores.database_dsn, database, inventory, sync, with_demo=is_demo)
-        await self._load(preparation, pool, assigner)
+        preparation = Preparation(stores.database_dsn, database, inventory, sync, with_demo=is_demo)
+        await preparation.begin(pool, assigner)
 
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         budget = StopBudget(clock, _STOP_S)
@@ -153,7 +147,7 @@ class App:
         stack.push_async_callback(lambda: self._give_back_warm(filler, budget))
 
         desk = self._desk = AdminDesk(database, redis, pool, self._admin_options(defaults), sync.sync, clock)
-        links = [self._link(dialer, assigner, pool) for dialer in dialers]
+        links = [link_dialer(settings, dialer, assigner, pool, self.metrics, clock) for dialer in dialers]
         sync.on_back = lambda: _compare_all([listener for _, _, listener in links])
         listeners = [listener for _, _, listener in links]
         gauges = Gauges(pool, redis, [link for _, link, _ in links], clock)
@@ -192,7 +186,7 @@ class App:
             wish=book.wish,
             dialers=lambda: [(dialer, link.state) for dialer, link in shown],
         )
-        deps = replace(self._deps(status, assigner, _adding(inventory, sync), names, desk, pool.command), pages=pages)
+        deps = replace(self._deps(status, assigner, adding(inventory, sync), names, desk, pool.command), pages=pages)
         await stack.enter_async_context(serving(deps, listening))
         if settings.fastagi_port:
             stack.push_async_callback(close_server, await start_fastagi(deps))
@@ -219,49 +213,6 @@ class App:
         await stack.enter_async_context(pushing(settings, address, pool, self.metrics, clock))
         following_all = following([(link, listener) for _, link, listener in links], budget, _DRAIN_S)
         await stack.enter_async_context(following_all)
-
-    async def _load(self, preparation: _Preparation, pool: RedisPool, assigner: Assigner) -> None:
-        """Fill the pool. With PostgreSQL away, serve what Redis has; the job goes on trying."""
-        try:
-            await preparation.sync()
-        except LedgerUnavailableError as error:
-            self._log.error("started without PostgreSQL: calls are served with what Redis has", reason=str(error))
-            try:
-                assigner.policies = await pool.policies()
-                await pool.refresh_zones()
-            except PoolUnavailableError as second:
-                self._log.error("started without Redis: no caller-IDs until it answers", reason=str(second))
-        except PoolUnavailableError as error:
-            self._log.error("started without Redis: no caller-IDs until it answers", reason=str(error))
-
-    def _link(
-        self, dialer: DialerSettings, assigner: Assigner, pool: RedisPool
-    ) -> tuple[DialerSettings, AmiDialer, Listener]:
-        settings = self.settings
-        # The dialer hands its events to the listener, which writes to the dialer: one of the two has to come first.
-        link = AmiDialer(
-            dialer,
-            ping_interval_s=settings.ami_ping_interval_s,
-            timeout_s=settings.ami_timeout_s,
-            clock=self._clock,
-            on_event=lambda event: listener.on_event(event),
-            on_up=lambda: listener.on_up(),
-            on_down=lambda reason: listener.on_down(reason),
-        )
-        listener = Listener(
-            Tracker(Dialer(dialer.name), dialer.dial_prefixes, clock=self._clock, region=settings.default_region),
-            link,
-            assigner,
-            pool,
-            dialer=dialer.name,
-            mode=dialer.mode,
-            presentation=settings.presentation,
-            region=settings.default_region,
-            give_up_s=settings.reservation_ttl_seconds,
-            metrics=self.metrics,
-            clock=self._clock,
-        )
-        return dialer, link, listener
 
     def _deps(
         self,
@@ -316,57 +267,6 @@ class App:
                 await filler.close()
         except (PoolUnavailableError, TimeoutError):
             self._log.warning("warm caller-IDs were not given back; they stay usable, and the next start sorts them")
-
-
-class _Preparation:
-    """Brings the database to the newest schema once PostgreSQL is there, then keeps the pool true to it."""
-
-    def __init__(
-        self, dsn: str, database: Database, inventory: Inventory, sync: InventorySync, *, with_demo: bool
-    ) -> None:
-        self._dsn = dsn
-        self._database = database
-        self._inventory = inventory
-        self._inventory_sync = sync
-        self._with_demo = with_demo
-        self._is_migrated = False
-
-    async def sync(self) -> str:
-        if not self._is_migrated:
-            await migrate(self._dsn)
-            await ensure_partitions(self._database)
-            if self._with_demo:
-                await fill_demo_inventory(self._database, self._inventory)
-            elif removed := await remove_demo_inventory(self._database):
-                structlog.get_logger("daemon").info(
-                    "a real dialer is configured: the demo's caller-IDs were deleted", caller_ids=removed
-                )
-            self._is_migrated = True
-        return await self._inventory_sync.sync()
-
-    async def load(self) -> str:
-        await self.sync()
-        return await self._inventory_sync.load()
-
-
-def _adding(inventory: Inventory, sync: InventorySync) -> Callable[[NewCallerId], Awaitable[bool]]:
-    async def add(new: NewCallerId) -> bool:
-        try:
-            await inventory.add(
-                new.number,
-                area=new.area or area_of(new.number),
-                carrier=new.carrier or "",
-                group=new.group or DEFAULT_GROUP,
-                daily_limit=new.daily_limit,
-                hourly_limit=new.hourly_limit,
-                meta_json=orjson.dumps(dict(new.meta)).decode(),
-            )
-        except DuplicateCallerIdError:
-            return False
-        await sync.sync()
-        return True
-
-    return add
 
 
 def _compare_all(listeners: Sequence[Listener]) -> None:
