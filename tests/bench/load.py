@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from zlib import crc32
 
 from ami_rotator.domain.caller_id import CallerId
 from ami_rotator.domain.campaign import DEFAULT_GROUP
@@ -65,8 +66,8 @@ def inventory(count: int, among: Sequence[Area]) -> Iterator[CallerId]:
 
 
 def destination(index: int, among: Sequence[Area]) -> str:
-    """Return the ten digits of the person that call `index` is for; neighbouring calls go to different areas."""
-    return f"{among[index * 7 % len(among)]}{_FIRST_PERSON + index % 1_000_000:07d}"
+    """Return the ten digits of the person that call `index` is for. Areas come as by chance: two calls may share one."""
+    return f"{among[crc32(index.to_bytes(8, 'big')) * 2_654_435_761 % 2**32 % 65_521 % len(among)]}{_FIRST_PERSON + index % 1_000_000:07d}"
 
 
 def code(index: int) -> str:
