@@ -67,7 +67,8 @@ def inventory(count: int, among: Sequence[Area]) -> Iterator[CallerId]:
 
 def destination(index: int, among: Sequence[Area]) -> str:
     """Return the ten digits of the person that call `index` is for. Areas come as by chance: two calls may share one."""
-    return f"{among[crc32(index.to_bytes(8, 'big')) * 2_654_435_761 % 2**32 % 65_521 % len(among)]}{_FIRST_PERSON + index % 1_000_000:07d}"
+    mixed = crc32(index.to_bytes(8, "big")) * 2_654_435_761 % 2**32 % 65_521
+    return f"{among[mixed % len(among)]}{_FIRST_PERSON + index % 1_000_000:07d}"
 
 
 def code(index: int) -> str:
