@@ -73,7 +73,9 @@ class Metrics:
             "rotator_jobs_leader", "1 while this daemon has the lease of the jobs that run once", registry=registry
         )
         self.outbox_alarm = Gauge(
-            "rotator_outbox_alarm", "1 while more records wait for PostgreSQL than OUTBOX_ALARM_ENTRIES", registry=registry
+            "rotator_outbox_alarm",
+            "1 while more records wait for PostgreSQL than OUTBOX_ALARM_ENTRIES",
+            registry=registry,
         )
         self.outbox_dropped = Counter(
             "rotator_outbox_dropped", "Records that OUTBOX_MAX_ENTRIES left no room for", registry=registry

@@ -230,7 +230,9 @@ class Settings(BaseSettings):
         description="Whole months of the ledger that are kept besides the one that runs; older ones are dropped; 0 keeps all",
     )
     outbox_alarm_entries: int = Field(
-        100_000, ge=1, description="Records waiting in Redis for PostgreSQL (192 bytes each) from which on it is an alarm"
+        100_000,
+        ge=1,
+        description="Records waiting in Redis for PostgreSQL (192 bytes each) from which on it is an alarm",
     )
     outbox_max_entries: int = Field(
         5_000_000, ge=1000, description="Records waiting in Redis for PostgreSQL from which on the oldest are dropped"

@@ -193,8 +193,8 @@ def notices(data: DashboardData) -> tuple[str, ...]:
         )
     if health.feed not in (None, "ok"):
         found.append(
-            f"VICIdial's database is not read: {health.feed}. Calls get their caller-ID by AMI and HTTP until it is; some are "
-            "later for that. It is tried again all the time."
+            f"VICIdial's database is not read: {health.feed}. Calls get their caller-ID by AMI and HTTP until it is; some "
+            "are later for that. It is tried again all the time."
         )
     down = [dialer.name for dialer in health.dialers if dialer.state != "up"]
     if down:

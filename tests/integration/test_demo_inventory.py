@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ami_rotator.demo import fill_demo_inventory, remove_demo_inventory
-from ami_rotator.domain.types import E164, Area
+from ami_rotator.domain.types import Area, E164, Group
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import Inventory, LimitDefaults
 from tests.support.asterisk_lab import free_port
@@ -21,7 +21,7 @@ async def _names(database: Database, sql: str) -> set[str]:
 async def test_own_caller_ids_and_the_campaigns_that_use_them_stay(database: Database) -> None:
     inventory = Inventory(database, LimitDefaults(100, 1000, 30))
     added = await fill_demo_inventory(database, inventory)
-    await inventory.add(E164("+12125551000"), area=Area("212"), carrier="mine", group="sales")
+    await inventory.add(E164("+12125551000"), area=Area("212"), carrier="mine", group=Group("sales"))
     removed = await remove_demo_inventory(database)
 
     assert removed == added > 0

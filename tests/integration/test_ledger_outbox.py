@@ -111,7 +111,8 @@ async def test_the_events_of_a_call_become_its_row_and_leave_the_stream(
         "reservation_id": uuid.UUID(call), "caller_id": "+12125550100", "campaign": "SALES",
         "destination": "+12125559999", "dialled": "912125559999", "dialer": "d1", "code": "V0123456780000000001",
         "uniqueid": "1.2", "agent": "", "lead_id": "1", "source": "ami", "rung": "area", "group_name": "default",
-        "area": "212", "was_warm": True, "miss_reason": None, "why": "free", "presented": "2125550100", "trunk_uniqueid": "1.3",
+        "area": "212", "was_warm": True, "miss_reason": None, "why": "free", "presented": "2125550100",
+        "trunk_uniqueid": "1.3",
         "presented_matches": True, "outcome": "answered", "cause": 16, "sip": 0, "talk_ms": 7000, "was_dialled": True,
     }  # fmt: skip
     assert await redis_client.xlen(STREAM) == 0

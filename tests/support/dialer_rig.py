@@ -77,6 +77,18 @@ class DialerRig:
         """Write on whichever connection there is."""
         self.link.set_caller_id_number(channel, number)
 
+    async def db_put(self, family: str, key: str, value: str) -> None:
+        """Write on whichever connection there is."""
+        await self.link.db_put(family, key, value)
+
+    async def db_del(self, family: str, key: str) -> bool:
+        """Delete on whichever connection there is."""
+        return await self.link.db_del(family, key)
+
+    async def db_keys(self, family: str) -> list[str]:
+        """Ask on whichever connection there is."""
+        return await self.link.db_keys(family)
+
     async def channels(self) -> list[Event]:
         """Ask on whichever connection there is."""
         return await self.link.channels()
