@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ami_rotator.demo import fill_demo_inventory, remove_demo_inventory
-from ami_rotator.domain.types import Area, E164, Group
+from ami_rotator.domain.types import E164, Area, Group
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import Inventory, LimitDefaults
 from tests.support.asterisk_lab import free_port
