@@ -11,7 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from ami_rotator.doctor import dialers, machine, stores
+from ami_rotator.doctor import dialers, machine, stores, vicidial
 from ami_rotator.doctor.findings import Check, Finding, Patient, examine
 from ami_rotator.log import set_up_logging
 from ami_rotator.settings import Settings, load_settings
@@ -21,6 +21,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("redis", stores.redis),
     ("postgresql", stores.postgresql),
     ("dialers", dialers.dialers),
+    ("vicidial", vicidial.vicidial),
     ("ports", machine.ports),
     (".env", machine.env_file),
     ("limits", machine.limits),

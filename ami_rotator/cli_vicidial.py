@@ -16,7 +16,7 @@ import typer
 from ami_rotator.domain.campaign import policy_of
 from ami_rotator.domain.types import E164, Area, Campaign, Group
 from ami_rotator.errors import SettingsError
-from ami_rotator.foresight import vicidial_address
+from ami_rotator.foresight import parts_used, vicidial_address
 from ami_rotator.ledger.csv_import import import_csv
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import GroupSettings, Inventory, LimitDefaults
@@ -25,7 +25,7 @@ from ami_rotator.log import set_up_logging
 from ami_rotator.settings import Settings, load_settings
 from ami_rotator.stores import open_stores
 from ami_rotator.vicidial.connection import VicidialConnection
-from ami_rotator.vicidial.grants import READING_PARTS, Finding, check_grants, grants_sql
+from ami_rotator.vicidial.grants import Finding, check_grants, grants_sql
 from ami_rotator.vicidial.schema import Part
 from ami_rotator.vicidial.settings_import import (
     ImportPlan,
@@ -49,7 +49,7 @@ def grants(
     """Print the statements that make the account, with the rights that are used and no more."""
     settings = load_settings()
     set_up_logging("WARNING")
-    parts = _parts(settings)
+    parts = parts_used(settings)
     address = vicidial_address(settings)
     if not check:
         name, user = (address.name, address.user) if address else ("asterisk", "rotator")
@@ -75,15 +75,6 @@ def import_settings(
     typer.echo(render(plan))
     if not plan.is_empty:
         typer.echo("Done." if apply else "Nothing was changed. To do it: ami-rotator vicidial import --apply")
-
-
-def _parts(settings: Settings) -> tuple[Part, ...]:
-    parts: tuple[Part, ...] = READING_PARTS
-    if settings.vicidial_write_back:
-        parts = (*parts, "write_back")
-    if settings.vicidial_push == "sql":
-        parts = (*parts, "push")
-    return parts
 
 
 @asynccontextmanager

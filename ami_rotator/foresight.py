@@ -26,7 +26,9 @@ from ami_rotator.vicidial.expected import CallRates, expected_calls, unforeseen
 from ami_rotator.vicidial.feed import Feed
 from ami_rotator.vicidial.feed_rows import AgentKnown, FeedCall
 from ami_rotator.vicidial.feed_state import FeedMetrics
+from ami_rotator.vicidial.grants import READING_PARTS
 from ami_rotator.vicidial.hopper import Hopper, HopperView
+from ami_rotator.vicidial.schema import Part
 from ami_rotator.vicidial.write_back import WriteBack, WriteBackMetrics
 
 _HOPPER_EVERY_S = 3.0
@@ -53,6 +55,16 @@ def vicidial_address(settings: Settings) -> DatabaseAddress | None:
         password=settings.vicidial_db_password.get_secret_value(),
         name=settings.vicidial_db_name,
     )
+
+
+def parts_used(settings: Settings) -> tuple[Part, ...]:
+    """Return which parts use the database: all that read, and those that write where they are on."""
+    writing: list[Part] = []
+    if settings.vicidial_write_back:
+        writing.append("write_back")
+    if settings.vicidial_push == "sql":
+        writing.append("push")
+    return (*READING_PARTS, *writing)
 
 
 async def dialers_by_ip(dialers: Sequence[DialerSettings]) -> dict[str, Dialer]:

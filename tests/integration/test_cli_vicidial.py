@@ -64,6 +64,18 @@ async def test_the_grants_are_printed_and_checked(settings: dict[str, str], tmp_
     assert "advice" in checked[1] or "problem" in checked[1]
 
 
+async def test_the_doctor_looks_at_the_account(settings: dict[str, str], tmp_path: Path) -> None:
+    _, output = await run_command(tmp_path, settings, "doctor", "--json")
+    away = {**settings, "VICIDIAL_DATABASE_URL": "mysql://rotator:x@127.0.0.1:1/asterisk"}
+    _, without = await run_command(tmp_path, away, "doctor", "--json")
+
+    found = [item for item in json.loads(output) if item["check"] == "vicidial"]
+    missed = [item for item in json.loads(without) if item["check"] == "vicidial"]
+    # The account of this test is the administrator's: it may do more than is used.
+    assert {item["level"] for item in found} == {"advice"}
+    assert [item["level"] for item in missed] == ["problem"]
+
+
 async def test_without_a_database_the_command_says_what_to_set(tmp_path: Path) -> None:
     code, output = await run_command(tmp_path, {}, "vicidial", "import")
 
