@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 DOCS = ROOT / "docs"
-FRESH = os.environ.get("AMI_ROTATOR_FRESH") == "1" or os.environ.get("CI") == "true"
+FRESH = os.environ.get("AMI_ROTATOR_FRESH") == "1"
 fresh = pytest.mark.skipif(not FRESH, reason="installs all packages anew: AMI_ROTATOR_FRESH=1")
 
 

@@ -19,7 +19,7 @@ from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.settings import Mode
-from tests.support.pool_checks import violations
+from tests.support.pool_checks import numbers_of, violations
 from tests.support.pool_setup import caller_id, make_pool
 
 CODE = "V1221530010000012345"
@@ -195,5 +195,5 @@ async def test_mode_push_assigns_nothing_and_counts_what_was_shown_once_a_trunk(
     await _tell(listener, ANNOUNCED, SEEN, _trunk(NUMBER), _trunk(NUMBER), ENDED)
 
     assert actions.done == []
-    assert (await redis_client.hget(f"caller:{pool.tag}:+1{NUMBER}", "dn")) == "1"
+    assert (await numbers_of(redis_client, pool.tag))[f"+1{NUMBER}"]["dn"] == 1
     assert (await pool.snapshot()).states[State.WAITING] == 1
