@@ -11,7 +11,7 @@ from ami_rotator.ami.call_line import CallLine, DialerActions
 from ami_rotator.ami.facts import CallAnnounced
 from ami_rotator.domain.numbers import Presentation, present
 from ami_rotator.domain.types import Assignment, CallRequest, Campaign, Miss
-from ami_rotator.errors import RotatorError
+from ami_rotator.errors import DialerActionError, RotatorError
 
 ASTDB_FAMILY = "rotator"
 
@@ -69,6 +69,13 @@ class AheadOfTime:
         """Delete what stands in AstDB for codes that hold no reservation: left by a daemon or connection that is gone."""
         if not self._uses_astdb:
             return
-        for code in await self._actions.db_keys(ASTDB_FAMILY):
+        try:
+            codes = await self._actions.db_keys(ASTDB_FAMILY)
+        except DialerActionError as error:
+            self._log.info(
+                "this Asterisk cannot list AstDB; what an earlier connection left there stays", reason=str(error)
+            )
+            return
+        for code in codes:
             if code not in reserved:
                 await self._actions.db_del(ASTDB_FAMILY, code)

@@ -14,7 +14,7 @@ from ami_rotator.ami.listener import Listener
 from ami_rotator.ami.tracker import Tracker
 from ami_rotator.clock import SystemClock
 from ami_rotator.domain.types import CallKey, Dialer, End, State
-from ami_rotator.errors import DialerUnavailableError
+from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.redis_pool import RedisPool
@@ -38,6 +38,8 @@ class Actions:
         self.done: list[tuple[str, ...]] = []
         self.astdb: dict[str, str] = {}
         self.is_away = False
+        self.cannot_list = False
+        self.lists = 0
 
     def setvar(self, channel: str, variable: str, value: str) -> None:
         self.done.append(("setvar", channel, variable, value))
@@ -59,6 +61,9 @@ class Actions:
         return self.astdb.pop(key, None) is not None
 
     async def db_keys(self, family: str) -> list[str]:
+        self.lists += 1
+        if self.cannot_list:
+            raise DialerActionError("Invalid/unknown command: DBGetTree")
         return list(self.astdb)
 
 
@@ -176,6 +181,19 @@ async def test_what_an_earlier_connection_left_in_astdb_is_swept_and_what_is_res
     await listener.drain(5)
 
     assert actions.astdb == {CODE: NUMBER}
+
+
+async def test_an_asterisk_that_cannot_list_astdb_is_compared_once_all_the_same(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions)
+    actions.cannot_list = True
+
+    listener.on_up()
+    await _until(lambda: actions.lists > 0)
+    await asyncio.sleep(0.3)  # longer than the first pause before a comparison is tried again
+    await listener.drain(5)
+
+    assert actions.lists == 1
 
 
 @pytest.mark.parametrize(("mode", "done"), [("observe", []), ("direct", [("number", CHANNEL, NUMBER)])])
