@@ -9,7 +9,8 @@
 # BUILD_OPTIONS: more options of `buildah bud`, for example --volume of a pip configuration. MIRROR: Debian mirror.
 set -eu
 
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
+# The mirror is the one that this machine's apt uses.
+MIRROR=${MIRROR:-$(apt-get indextargets --no-release-info --format '$(SITE)' 2>/dev/null | head -n 1)}
 BASE=docker.io/library/python:3.11-slim
 IMAGE=localhost/ami_rotator:try
 ROOT=${TRY_ROOT:-$(mktemp -d)}
