@@ -25,6 +25,7 @@ __all__ = ["SECRET", "AsteriskLab", "DialerOptions", "LabUnavailable", "ensure_a
 
 # Below the kernel's ephemeral ports, so that no client socket takes one between the look and the use.
 _PORTS = range(20000, 32000)
+_PORTS_A_WORKER = 1500
 _USER = "asterisk"
 _BOOT_S = 30.0
 _STOP_S = 15.0
@@ -206,8 +207,10 @@ class AsteriskLab:
 
 
 def free_port() -> int:
-    """Return a port that is free now on 127.0.0.1, for TCP and for UDP."""
-    for port in random.SystemRandom().sample(_PORTS, 200):
+    """Return a port that is free now on 127.0.0.1, for TCP and for UDP; each worker of pytest-xdist has some of its own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    first = int(worker) % (len(_PORTS) // _PORTS_A_WORKER) * _PORTS_A_WORKER
+    for port in random.SystemRandom().sample(_PORTS[first : first + _PORTS_A_WORKER], 200):
         with (
             socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
