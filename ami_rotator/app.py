@@ -134,7 +134,7 @@ class App:
             dialers = (dialer,)
         prefixes = sorted({prefix for dialer in dialers for prefix in dialer.dial_prefixes})
         assigner = Assigner(pool, settings.default_region, prefixes, self.metrics, clock)
-        sync = InventorySync(inventory, pool, assigner, Recall(database), settings.zone, clock)
+        sync = InventorySync(inventory, pool, assigner, Recall(database), settings.zone, clock, self.metrics)
         preparation = Preparation(stores.database_dsn, database, inventory, sync, with_demo=is_demo)
         await preparation.begin(pool, assigner)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -12,12 +13,13 @@ import structlog
 
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.types import E164, Rung
-from ami_rotator.domain.windows import window_starts_ms
+from ami_rotator.domain.windows import window_starts_ms, zone_named
 from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.exchanges import load_exchanges
 from ami_rotator.ledger.inventory import ChangeToken, Inventory
 from ami_rotator.ledger.opt_outs import OptOuts
 from ami_rotator.ledger.recall import Recall
+from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.opt_outs import Entry, PoolOptOuts
 from ami_rotator.pool.rebuild import PoolState, Rebuild
@@ -34,11 +36,16 @@ _DAY_MAY_BEGIN_MS = 900_000
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a load did."""
+    """What a load found in the pool: not there, there but otherwise, and there without being in the inventory.
 
-    numbers: tuple[E164, ...]
-    new: int
-    removed: int
+    `numbers` are those of the inventory, by the name of their time zone, empty for the inventory's own.
+    """
+
+    numbers: Mapping[str, Sequence[E164]]
+    count: int
+    missing: int
+    different: int
+    surplus: int
 
 
 class InventorySync:
@@ -55,6 +62,7 @@ class InventorySync:
         recall: Recall,
         zone: ZoneInfo,
         clock: Clock | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.on_back: Callable[[], None] | None = None
         self._inventory = inventory
@@ -63,6 +71,7 @@ class InventorySync:
         self._recall = recall
         self._zone = zone
         self._clock = clock or SystemClock()
+        self._metrics = metrics or Metrics()
         self._quarter = self._clock.wall_ms() // _DAY_MAY_BEGIN_MS
         self._opt_outs = PoolOptOuts(pool)
         self._rebuild = Rebuild(pool)
@@ -87,10 +96,15 @@ class InventorySync:
             return await self._sync()
 
     async def load(self) -> str:
-        """Load the whole inventory, and remove from the pool what is not in it. An empty Redis is brought back first."""
+        """Compare the whole inventory with the pool and set the pool right; return what differed, for people.
+
+        What was edited lately is taken over first, and an empty Redis brought back, so that only drift is left to count.
+        """
         async with self._turn:
-            self._token = None
-            return await self._sync()
+            done = await self._sync()
+            if self._token is None:
+                return done
+            return self._told(await self._load_whole())
 
     async def _sync(self) -> str:
         state = await self._rebuild.state()
@@ -101,7 +115,7 @@ class InventorySync:
             return await self._catch_up(state)
         self._server, self._epoch = state.server, state.epoch
         if self._token is None:
-            return f"{len(await self._load_whole())} caller-IDs loaded"
+            return f"{(await self._load_whole()).count} caller-IDs loaded"
         changes = await self._inventory.changed_since(self._token)
         if changes.caller_ids:
             await self._pool.put(changes.caller_ids, await self._pool.new_generation())
@@ -142,14 +156,14 @@ class InventorySync:
         took_s = round(time.monotonic() - began, 2)
         self._log.warning(
             "the pool was filled",
-            caller_ids=len(loaded.numbers),
+            caller_ids=loaded.count,
             reservations=restored,
             unrecorded=len(lost),
             took_s=took_s,
         )
         if self.on_back is not None:
             self.on_back()
-        return f"{len(loaded.numbers)} caller-IDs and {restored} reservations brought back in {took_s} s"
+        return f"{loaded.count} caller-IDs and {restored} reservations brought back in {took_s} s"
 
     async def _catch_up(self, state: PoolState) -> str:
         """Make up for the last moments, which a Redis that was started again, or a replica that took over, may not have."""
@@ -160,36 +174,50 @@ class InventorySync:
         if self.on_back is not None:
             self.on_back()
         try:
-            await self._recount(await self._load_whole(), state.now_ms)
+            await self._recount((await self._load_whole()).numbers, state.now_ms)
         except LedgerUnavailableError:
             self._token = None  # the next run loads all
         return f"{restored} reservations brought back"
 
-    async def _load_whole(self) -> Sequence[E164]:
+    async def _load_whole(self) -> Loaded:
         token = await self._inventory.token()
         await self._load_policies()
         loaded = await self._put_all()
         self._token = token
-        self._log.info("inventory loaded", caller_ids=len(loaded.numbers), new=loaded.new, removed=loaded.removed)
-        return loaded.numbers
+        self._log.info("inventory loaded", caller_ids=loaded.count, new=loaded.missing, removed=loaded.surplus)
+        return loaded
+
+    def _told(self, loaded: Loaded) -> str:
+        """Count the drift that a comparison found, and say it."""
+        found = {"missing": loaded.missing, "different": loaded.different, "surplus": loaded.surplus}
+        for kind, count in found.items():
+            self._metrics.drift.labels(kind).inc(count)
+        said = ", ".join(f"{count} {kind}" for kind, count in found.items() if count)
+        if said:
+            self._log.warning("Redis differed from PostgreSQL and was set right", **found)
+        return f"{loaded.count} caller-IDs compared: {f'{said}, set right' if said else 'no differences'}"
 
     async def _put_all(self, *, is_turn: bool = False) -> Loaded:
         await self._opt_outs.replace(self._opted_out())
         generation = await self._pool.new_generation()
-        numbers: list[E164] = []
-        new = 0
+        numbers: dict[str, list[E164]] = defaultdict(list)
+        count = missing = different = 0
         async for batch in self._inventory.load_all():
             if is_turn:
                 await self._rebuild.keep_turn()
-            new += await self._pool.put(batch, generation)
-            numbers += (item.number for item in batch)
-        return Loaded(tuple(numbers), new, await self._pool.prune(generation))
+            put = await self._pool.put(batch, generation)
+            missing, different = missing + put.new, different + put.different
+            count += len(batch)
+            for item in batch:
+                numbers[item.timezone].append(item.number)
+        return Loaded(numbers, count, missing, different, await self._pool.prune(generation))
 
-    async def _recount(self, numbers: Sequence[E164], now_ms: int) -> None:
-        hour_ms, day_ms = window_starts_ms(self._zone, now_ms)
-        for start in range(0, len(numbers), _RECOUNTED_AT_ONCE):
-            uses = await self._recall.uses(numbers[start : start + _RECOUNTED_AT_ONCE], hour_ms, day_ms)
-            await self._rebuild.recount(uses, now_ms)
+    async def _recount(self, numbers: Mapping[str, Sequence[E164]], now_ms: int) -> None:
+        for timezone, there in numbers.items():
+            starts_ms = window_starts_ms(zone_named(timezone) or self._zone, now_ms)
+            for start in range(0, len(there), _RECOUNTED_AT_ONCE):
+                uses = await self._recall.uses(there[start : start + _RECOUNTED_AT_ONCE], *starts_ms)
+                await self._rebuild.recount(uses, now_ms)
 
     async def _opted_out(self) -> AsyncIterator[list[Entry]]:
         async for batch in OptOuts(self._inventory.database).load_all():

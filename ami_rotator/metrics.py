@@ -52,6 +52,14 @@ class Metrics:
             "rotator_anomalies", "AMI events that make no sense", ["dialer", "reason"], registry=registry
         )
         self.resync = Counter("rotator_resync", "Differences found by a resync", ["dialer", "kind"], registry=registry)
+        self.drift = Counter(
+            "rotator_drift",
+            "Caller-IDs that reconcile found otherwise in Redis than in PostgreSQL: missing, different, surplus",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in ("missing", "different", "surplus"):
+            self.drift.labels(kind)
         self.http_seconds = Histogram(
             "rotator_http_seconds",
             "From an HTTP request to its answer, for the paths that machines ask",

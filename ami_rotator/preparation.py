@@ -64,7 +64,7 @@ class Preparation:
         return await self._inventory_sync.sync()
 
     async def load(self) -> str:
-        """Load the whole inventory anew; return what was done."""
+        """Compare the whole inventory with the pool; return what differed."""
         await self.sync()
         return await self._inventory_sync.load()
 

@@ -36,6 +36,7 @@ class Use:
     """What is known of a caller-ID's use. Times in ms, 0 for never; `ended_ms` is the end of its last dialled call."""
 
     number: E164
+    in_minute: int
     in_hour: int
     in_day: int
     last_ms: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,14 @@ class ZoneOffsets:
 
 
 _FAR = timedelta(days=3)
+
+
+def zone_named(name: str) -> ZoneInfo | None:
+    """Return a time zone by its IANA name; None where nobody knows it (or it is empty): the inventory's own counts."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError):
+        return None
 
 
 def zone_offsets(zone: ZoneInfo, now_s: float) -> ZoneOffsets:
@@ -40,13 +48,13 @@ def zone_offsets(zone: ZoneInfo, now_s: float) -> ZoneOffsets:
     return ZoneOffsets(offset, round(high.timestamp() / 60) * 60, later)
 
 
-def window_starts_ms(zone: ZoneInfo, now_ms: int) -> tuple[int, int]:
-    """Return when the hour and the day of a time began in a zone, in ms: the windows that the scripts count in."""
+def window_starts_ms(zone: ZoneInfo, now_ms: int) -> tuple[int, int, int]:
+    """Return when minute, hour and day of a time began in a zone, in ms: the windows that the scripts count in."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     part_ms = _offset_s(now, zone) % 3600 * 1000
     hour = (now_ms + part_ms) // 3_600_000 * 3_600_000 - part_ms
     midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return hour, int(midnight.timestamp() * 1000)
+    return now_ms // 60_000 * 60_000, hour, int(midnight.timestamp() * 1000)
 
 
 def _offset_s(moment: datetime, zone: ZoneInfo) -> int:

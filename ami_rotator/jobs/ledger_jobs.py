@@ -1,4 +1,4 @@
-"""The jobs that keep records in order: partitions, usage, retention, the outbox's end, and calls nobody ended."""
+"""The jobs that keep records in order: partitions, usage, retention, and the outbox's end."""
 
 from __future__ import annotations
 

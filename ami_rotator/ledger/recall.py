@@ -15,11 +15,18 @@ class Recall:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def uses(self, numbers: Sequence[E164], hour_ms: int, day_ms: int) -> list[Use]:
-        """Return how much caller-IDs were used in the hour and day that began then; never used ones are left out."""
+    async def uses(self, numbers: Sequence[E164], minute_ms: int, hour_ms: int, day_ms: int) -> list[Use]:
+        """Return how much caller-IDs were used since minute, hour and day began; never used ones are left out."""
         return [
-            Use(E164(row["caller_id"]), row["in_hour"], row["in_day"], row["last_ms"], row["ended_ms"])
-            for row in await self._database.rows("uses_of", list(numbers), hour_ms, day_ms)
+            Use(
+                number=E164(row["caller_id"]),
+                in_minute=row["in_minute"],
+                in_hour=row["in_hour"],
+                in_day=row["in_day"],
+                last_ms=row["last_ms"],
+                ended_ms=row["ended_ms"],
+            )
+            for row in await self._database.rows("uses_of", list(numbers), minute_ms, hour_ms, day_ms)
             if row["last_ms"]
         ]
 

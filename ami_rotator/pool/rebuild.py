@@ -63,7 +63,7 @@ class Rebuild:
             words = [
                 word
                 for use in uses[start : start + _AT_ONCE]
-                for word in (use.number, use.in_hour, use.in_day, use.last_ms, use.ended_ms)
+                for word in (use.number, use.in_minute, use.in_hour, use.in_day, use.last_ms, use.ended_ms)
             ]
             await self._pool.command("recount", *self._pool.zone_args(), counted_at_ms, *words)
 

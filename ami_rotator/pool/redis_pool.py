@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
@@ -28,7 +27,7 @@ from ami_rotator.domain.types import (
     ReservationId,
     Rung,
 )
-from ami_rotator.domain.windows import zone_offsets
+from ami_rotator.domain.windows import zone_named, zone_offsets
 from ami_rotator.pool.policy_terms import ladder_text, warm_pool
 from ami_rotator.pool.put_words import words_of
 from ami_rotator.pool.survey import (
@@ -42,7 +41,7 @@ from ami_rotator.pool.survey import (
     split_pool,
 )
 
-__all__ = ["DEMAND_INTERVAL_MS", "DEMAND_KEPT", "Confirmed", "LiveCall", "PoolSnapshot", "RedisPool", "WarmPool"]
+__all__ = ["DEMAND_INTERVAL_MS", "DEMAND_KEPT", "Confirmed", "LiveCall", "PoolSnapshot", "Put", "RedisPool", "WarmPool"]
 
 _PUT_AT_ONCE = 200
 _BOOKS_KEPT_S = 600
@@ -55,6 +54,14 @@ class Confirmed:
     status: str
     reservation: ReservationId | None = None
     caller_id: E164 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What `put` found: how many caller-IDs the pool had not, and how many it had otherwise than they are now."""
+
+    new: int
+    different: int
 
 
 class RedisPool(PoolSurvey):
@@ -230,14 +237,15 @@ class RedisPool(PoolSurvey):
         """Return the number of a load of the inventory; each is higher than all before."""
         return int(await self._guard(lambda: self._redis.incr(f"generation:{self.tag}")))
 
-    async def put(self, caller_ids: Sequence[CallerId], generation: int) -> int:
-        """Insert or change caller-IDs, keeping their counters, last use and live calls; return how many were new."""
-        new = 0
+    async def put(self, caller_ids: Sequence[CallerId], generation: int) -> Put:
+        """Insert or change caller-IDs, keeping their counters, last use and live calls."""
+        new = different = 0
         await self._say_zones({item.timezone for item in caller_ids} - {""})
         for start in range(0, len(caller_ids), _PUT_AT_ONCE):
             words = [word for item in caller_ids[start : start + _PUT_AT_ONCE] for word in words_of(item)]
-            new += int(await self._run("put", generation, *self.zone_args(), *words))
-        return new
+            counts = await self._run("put", generation, *self.zone_args(), *words)
+            new, different = new + int(counts[0]), different + int(counts[1])
+        return Put(new, different)
 
     async def remove(self, numbers: Sequence[E164]) -> int:
         """Take caller-IDs out; return how many went at once. A live call keeps its own to the end."""
@@ -271,10 +279,9 @@ class RedisPool(PoolSurvey):
         now_s = self._clock.wall_ms() / 1000
         said: dict[Any, Any] = {}
         for name in names:
-            try:
-                offsets = zone_offsets(ZoneInfo(name), now_s)
-            except (ZoneInfoNotFoundError, ValueError):
-                continue  # nobody knows this zone: the inventory's own counts
-            said[name] = f"{offsets.offset_s} {offsets.change_at_s} {offsets.next_offset_s}"
+            zone = zone_named(name)
+            if zone is not None:
+                offsets = zone_offsets(zone, now_s)
+                said[name] = f"{offsets.offset_s} {offsets.change_at_s} {offsets.next_offset_s}"
         if said:
             await self._guard(lambda: self._redis.hset(f"zones:{self.tag}", mapping=said))

@@ -1,15 +1,18 @@
 -- uses_of --
--- How much caller-IDs ($1) were used since the hour ($2) and the day ($3) began, when last, and when the last call that was
--- dialled ended. All times in ms; 0 for never. A use that was given back does not count.
-SELECT n.caller_id, uses.in_hour, uses.in_day, coalesce(uses.ended_ms, 0) AS ended_ms, coalesce(latest.at_ms, 0) AS last_ms
+-- How much caller-IDs ($1) were used since the minute ($2), the hour ($3) and the day ($4) began, when last, and when the last
+-- call that was dialled ended. All times in ms; 0 for never. A use that was given back does not count.
+SELECT
+    n.caller_id, uses.in_minute, uses.in_hour, uses.in_day,
+    coalesce(uses.ended_ms, 0) AS ended_ms, coalesce(latest.at_ms, 0) AS last_ms
 FROM unnest($1::text[]) AS n (caller_id)
 CROSS JOIN LATERAL (
     SELECT
-        count(*) FILTER (WHERE c.assigned_at >= to_timestamp($2::bigint / 1000.0)) AS in_hour,
-        count(*) FILTER (WHERE c.assigned_at >= to_timestamp($3::bigint / 1000.0)) AS in_day,
+        count(*) FILTER (WHERE c.assigned_at >= to_timestamp($2::bigint / 1000.0)) AS in_minute,
+        count(*) FILTER (WHERE c.assigned_at >= to_timestamp($3::bigint / 1000.0)) AS in_hour,
+        count(*) FILTER (WHERE c.assigned_at >= to_timestamp($4::bigint / 1000.0)) AS in_day,
         (extract(epoch FROM max(c.ended_at)) * 1000)::bigint AS ended_ms
     FROM calls AS c
-    WHERE c.caller_id = n.caller_id AND c.assigned_at >= to_timestamp($3::bigint / 1000.0) - interval '1 day'
+    WHERE c.caller_id = n.caller_id AND c.assigned_at >= to_timestamp($4::bigint / 1000.0) - interval '1 day'
         AND c.was_dialled IS NOT FALSE AND c.presented_matches IS NOT FALSE
 ) AS uses
 LEFT JOIN LATERAL (

@@ -8,6 +8,7 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.ledger.database import Database
 from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.rebuild import Rebuild
+from ami_rotator.pool.redis_pool import Put
+from ami_rotator.pool.scripts import load_scripts
 from tests.chaos.sizes import sized
-from tests.support.pool_checks import numbers_of, violations
-from tests.support.pool_load import Load, fill_inventory, ledger, running, stores, until
+from tests.support.pool_checks import TEST_CLOCK, numbers_of, violations
+from tests.support.pool_load import Load, Stores, fill_inventory, ledger, running, stores, until
+from tests.support.pool_setup import set_time
 
 pytestmark = pytest.mark.chaos
 
@@ -34,7 +38,7 @@ async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
     await client.aclose()
 
 
-# The load that put it there, and the running minute: a limit a minute begins anew (docs/reliability.md).
+# The load that put it there, and the running minute, which may be another one by now.
 _NOT_KEPT = ("gen", "mw", "mn")
 
 
@@ -92,6 +96,46 @@ async def test_counts_last_uses_cool_downs_and_open_calls_are_as_before(
     assert (await ledger(database))[shown.reservation] == (shown.number, "answered")
 
 
+async def test_uses_of_the_running_minute_and_of_the_day_where_the_number_is_are_counted_again(
+    redis: Redis, redis_client: Redis, database: Database
+) -> None:
+    part = stores(redis, database, uuid.uuid4().hex[:12], scripts=load_scripts({"clock": TEST_CLOCK}))
+    # In Honolulu it is the afternoon of one day; in UTC midnight lies between the two.
+    midnight = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC) + timedelta(days=1)
+    before_ms, after_ms = (int(midnight.timestamp() + hours * 3600) * 1000 for hours in (-1, 3))
+    await fill_inventory(database, 1)
+    async with database.connection() as connection:
+        await connection.execute("UPDATE groups SET timezone = 'Pacific/Honolulu'")
+        await connection.execute("UPDATE caller_ids SET minute_limit = 2, daily_limit = 4")
+    load = Load([part], 0)
+
+    async def call_at(now_ms: int) -> bool:
+        await set_time(redis_client, part.pool, now_ms)
+        call = await load.place()
+        if call is not None:
+            await load.end(call)
+        return call is not None
+
+    await set_time(redis_client, part.pool, before_ms)
+    await part.sync.sync()
+    assert [await call_at(now) for now in (before_ms, after_ms, after_ms + 10_000)] == [True] * 3
+    assert await part.outbox.drain()
+    counts = await _counts(redis_client, part)
+
+    await redis_client.flushall()
+    await set_time(redis_client, part.pool, after_ms + 20_000)
+    await part.sync.sync()
+
+    assert counts == await _counts(redis_client, part) == [(2, 2, 3)]
+    # The minute is full; in the next one there is one use left of the day.
+    assert [await call_at(after_ms + later) for later in (30_000, 60_000, 120_000)] == [False, True, False]
+
+
+async def _counts(redis: Redis, part: Stores) -> list[tuple[int, int, int]]:
+    """Return the uses of each caller-ID in its running minute, hour and day."""
+    return [(kept["mn"], kept["hn"], kept["dn"]) for kept in (await numbers_of(redis, part.pool.tag)).values()]
+
+
 async def test_a_call_whose_record_died_with_redis_keeps_its_number_and_is_recorded_after_all(
     redis: Redis, redis_client: Redis, database: Database
 ) -> None:
@@ -122,10 +166,10 @@ async def test_redis_emptied_again_in_the_middle_opens_only_when_all_is_back(
     await fill_inventory(database, 50)
     put = part.pool.put
 
-    async def put_and_lose(*args: Any) -> int:
-        new = await put(*args)
+    async def put_and_lose(*args: Any) -> Put:
+        counts = await put(*args)
         await redis_client.flushall()
-        return new
+        return counts
 
     monkeypatch.setattr(part.pool, "put", put_and_lose)
     with pytest.raises(PoolUnavailableError):

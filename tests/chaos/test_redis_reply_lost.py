@@ -51,6 +51,7 @@ HELD = HeldCall(
     FIRST, NOW_MS - 5000, "+12125550000", "SALES", "+13055550199", "9305", "d1", "V17", "17.9", "", "", "ami", "area",
     "default", "212", False,
 )  # fmt: skip
+USE = Use(caller_id(0).number, 1, 3, 5, NOW_MS - 9, NOW_MS)
 
 Step = Callable[[RedisPool], Awaitable[Any]]
 
@@ -130,7 +131,7 @@ CASES: list[tuple[str, str, Step, Step]] = [
     ("state", "reads", nothing, lambda p: Rebuild(p).state()),
     ("rebuild", "takes the turn", forget_epoch, lambda p: p.command("rebuild", "token", 15_000, 1)),
     ("open", "after the turn", take_turn, lambda p: p.command("open", "token")),
-    ("recount", "uses", nothing, lambda p: Rebuild(p).recount([Use(caller_id(0).number, 3, 5, NOW_MS - 9, NOW_MS)], NOW_MS)),
+    ("recount", "uses", nothing, lambda p: Rebuild(p).recount([USE], NOW_MS)),
     ("restore", "a recorded call", nothing, lambda p: Rebuild(p).restore([HELD], is_unrecorded=False)),
     ("restore", "an unrecorded call", nothing, lambda p: Rebuild(p).restore([HELD], is_unrecorded=True)),
 ]  # fmt: skip

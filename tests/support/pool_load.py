@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -23,6 +23,7 @@ from ami_rotator.ledger.recall import Recall
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.scripts import Script
 
 _T = TypeVar("_T")
 
@@ -48,10 +49,18 @@ class Stores:
             await asyncio.sleep(every_s)
 
 
-def stores(redis: RedisClient, database: Database, inventory: str, name: str = "one", *, ttl_s: float = 60) -> Stores:
+def stores(
+    redis: RedisClient,
+    database: Database,
+    inventory: str,
+    name: str = "one",
+    *,
+    ttl_s: float = 60,
+    scripts: Mapping[str, Script] | None = None,
+) -> Stores:
     """Put them together as the composition root does."""
     zone = ZoneInfo("UTC")
-    pool = RedisPool(redis, inventory, zone, ttl_s)
+    pool = RedisPool(redis, inventory, zone, ttl_s, scripts=scripts)
     assigner = Assigner(pool, "US", ["9"])
     source = Inventory(database, LimitDefaults(100_000, 100_000, 0, zone), SystemClock())
     sync = InventorySync(source, pool, assigner, Recall(database), zone, SystemClock())

@@ -5,14 +5,22 @@
 -- ARGV[1]  generation  [2] [3] [4] zone  [5...] fourteen a caller-ID: number, leaf (include/filing.lua), group, limits a minute,
 --      an hour and a day, soft limit a day, cool-down s, live calls at once, '' | 'resting' | 'disabled', resting until ms,
 --      zone ('' the inventory's), carrier, meta
--- returns  how many were new
+-- returns  {how many were new, how many were there and differed}
 --- include clock filing windows
 set_zone(ARGV[2], ARGV[3], ARGV[4])
-local generation, new = tonumber(ARGV[1]), 0
+local generation, new, different = tonumber(ARGV[1]), 0, 0
 local SIZE = 14
+
+-- All of a caller-ID that the inventory says, as one text.
+local function said(c)
+  return table.concat(
+    {c.g, c.leaf, c.ml, c.hl, c.dl, c.sl, c.cd, c.mc, c.off, whole(c.ru), c.z, c.ca, c.me}, '\t')
+end
+
 for i = 5, #ARGV, SIZE do
   local cid, leaf, group = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local c = caller(cid)
+  local before = c and said(c)
   local is_moved = not c or c.g ~= group or c.leaf ~= leaf
   if not c then
     new = new + 1
@@ -29,5 +37,7 @@ for i = 5, #ARGV, SIZE do
   if is_moved then register(c) end
   settle(c)
   save(c)
+  -- After it was settled: a rest that is over says nothing any more.
+  if before and said(c) ~= before then different = different + 1 end
 end
-return new
+return {new, different}
