@@ -44,7 +44,7 @@ class AmiDialer:
         on_down: Callable[[str], None],
         refused_retry_s: float = 60.0,
         backoff_first_s: float = 0.5,
-        backoff_most_s: float = 30.0,
+        backoff_most_s: float = 5.0,
         queue_size: int = 50_000,
     ) -> None:
         self._settings = settings

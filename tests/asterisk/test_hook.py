@@ -3,77 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from ami_rotator.ami.stanza import manager_conf
-from ami_rotator.dialplan import Hook, hook_lines
-from tests.asterisk.vicidial_lab import VicidialLab, vicidial_lab
+from tests.asterisk.rotator_lab import (
+    ACCOUNT,
+    BUDGET_S,
+    OWN_NUMBER,
+    ended_calls,
+    hooked,
+    import_numbers,
+    mixed_plan,
+    settings_for,
+)
+from tests.asterisk.vicidial_lab import vicidial_lab
 from tests.support.asterisk_lab import SECRET, DialerOptions, free_port
 from tests.support.call_log_agi import CallLogAgi, between_ms
-from tests.support.daemon_process import daemon, run_command
+from tests.support.daemon_process import daemon
 from tests.support.sip_carrier import SipCarrier
-from tests.support.vicidial_dialer import PlacedCall, PlannedCall
+from tests.support.vicidial_dialer import PlacedCall
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.timeout(1200)]
-
-OWN_NUMBER = "3125550000"
-ACCOUNT = "tight"  # exactly what `ami-rotator manager-conf` prints, event filters too
-CAMPAIGN = "TESTCAMP"
-AREAS = ["212", "312", "415", "646"]
-BUDGET_S = 0.25
-
-
-def _plan(count: int) -> list[PlannedCall]:
-    return [
-        PlannedCall(
-            "V" if position % 2 == 0 else "M",
-            f"{AREAS[position // 10 % 4]}555{position:02d}{position % 10:02d}"[:10],
-            campaign=CAMPAIGN,
-            timeout_s=3,
-        )
-        for position in range(count)
-    ]
-
-
-def _options(api_port: int, via: str = "curl") -> DialerOptions:
-    hook = Hook(
-        trunk="PJSIP/{number}@carrier", base_url=f"http://127.0.0.1:{api_port}", budget_s=BUDGET_S, dialer="lab"
-    )
-    return DialerOptions(carrier_entry=hook_lines(hook), manager_users=manager_conf(ACCOUNT, SECRET))
-
-
-def _settings(lab: VicidialLab, redis_url: str, dsn: str, api_port: int, mode: str = "hook") -> dict[str, str]:
-    dialer = {
-        "name": "lab",
-        "port": lab.asterisk.ami_port,
-        "username": ACCOUNT,
-        "secret": SECRET,
-        "mode": mode,
-        "dial_prefixes": {"9": CAMPAIGN},
-    }
-    return {
-        "DIALERS": json.dumps([dialer]),
-        "REDIS_URL": redis_url,
-        "DATABASE_URL": dsn,
-        "API_PORT": str(api_port),
-        "DEFAULT_COOLDOWN_SECONDS": "1",
-        "RATE_LIMIT_PER_AGENT": "0",
-        "ADMIN_TOKEN": "token-of-the-tests-0123456789",
-    }
-
-
-async def _import(folder: Path, settings: Mapping[str, str], per_area: int) -> None:
-    rows = [f"{area}556{line:04d}" for area in AREAS for line in range(per_area)]
-    file = folder / "caller_ids.csv"
-    file.write_text("caller_id\n" + "\n".join(rows) + "\n")
-    code, output = await run_command(folder, settings, "import", str(file))
-    assert code == 0, output
 
 
 def _delays_s(placed: list[PlacedCall], carrier: SipCarrier) -> list[float]:
@@ -82,34 +35,20 @@ def _delays_s(placed: list[PlacedCall], carrier: SipCarrier) -> list[float]:
     return [seen.invited_at_s - originated[seen.from_name or ""] for seen in carrier.calls]
 
 
-async def _ledger(dsn: str, count: int) -> list[asyncpg.Record]:
-    """Return the ledger once `count` calls have ended in it."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        async with asyncio.timeout(20):
-            while True:
-                rows = await connection.fetch("SELECT * FROM calls WHERE caller_id IS NOT NULL")
-                if sum(row["ended_at"] is not None for row in rows) >= count:
-                    return list(rows)
-                await asyncio.sleep(0.1)
-    finally:
-        await connection.close()
-
-
 async def test_every_call_carries_the_number_that_the_ledger_says(
     asterisk_root: Path, redis_url: str, database_dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls, api_port = 300, free_port()
     call_log = CallLogAgi(after_ms=between_ms(1, 4), manual_timeout_s=3)
     carrier = SipCarrier(talk_s=0.8)
-    async with vicidial_lab(asterisk_root, carrier=carrier, call_log=call_log, options=_options(api_port)) as lab:
+    async with vicidial_lab(asterisk_root, carrier=carrier, call_log=call_log, options=hooked(api_port)) as lab:
         call_log.campaigns = lab.dialer.campaigns
-        settings = _settings(lab, redis_url, database_dsn, api_port)
-        await _import(tmp_path, settings, per_area=60)
+        settings = settings_for(lab, redis_url, database_dsn, api_port)
+        await import_numbers(tmp_path, settings, per_area=60)
         async with daemon(tmp_path, settings) as running:
-            placed = await lab.dialer.run(_plan(calls), rate_per_s=15)
+            placed = await lab.dialer.run(mixed_plan(calls), rate_per_s=15)
             await lab.settle()
-            rows = await _ledger(database_dsn, calls)
+            rows = await ended_calls(database_dsn, calls)
             status, metrics = await running.get("/metrics")
 
     number_of = {row["code"]: row["caller_id"].removeprefix("+1") for row in rows}
@@ -136,8 +75,8 @@ async def test_with_the_daemon_stopped_calls_keep_vicidials_number_and_wait_no_l
 ) -> None:
     calls = 30
     carrier = SipCarrier(talk_s=0.5)
-    async with vicidial_lab(asterisk_root, carrier=carrier, options=_options(free_port())) as lab:
-        placed = await lab.dialer.run(_plan(calls), rate_per_s=15)
+    async with vicidial_lab(asterisk_root, carrier=carrier, options=hooked(free_port())) as lab:
+        placed = await lab.dialer.run(mixed_plan(calls), rate_per_s=15)
         await lab.settle()
     delays = _delays_s(placed, carrier)
 
@@ -154,8 +93,8 @@ async def test_with_a_daemon_that_hangs_calls_keep_vicidials_number_after_the_bu
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     carrier = SipCarrier(talk_s=0.5)
-    async with server, vicidial_lab(asterisk_root, carrier=carrier, options=_options(port)) as lab:
-        placed = await lab.dialer.run(_plan(10), rate_per_s=10)
+    async with server, vicidial_lab(asterisk_root, carrier=carrier, options=hooked(port)) as lab:
+        placed = await lab.dialer.run(mixed_plan(10), rate_per_s=10)
         await lab.settle()
     delays = _delays_s(placed, carrier)
 
@@ -171,13 +110,13 @@ async def test_observe_mode_sets_nothing_and_records_what_would_have_been_shown(
     carrier = SipCarrier(talk_s=0.5)
     options = DialerOptions(manager_users=manager_conf(ACCOUNT, SECRET))
     async with vicidial_lab(asterisk_root, carrier=carrier, options=options) as lab:
-        settings = _settings(lab, redis_url, database_dsn, api_port, mode="observe")
-        await _import(tmp_path, settings, per_area=20)
+        settings = settings_for(lab, redis_url, database_dsn, api_port, mode="observe")
+        await import_numbers(tmp_path, settings, per_area=20)
         async with daemon(tmp_path, settings):
-            await lab.dialer.run(_plan(calls), rate_per_s=10)
+            await lab.dialer.run(mixed_plan(calls), rate_per_s=10)
             await lab.settle()
             # Nobody asks for a call that was at the carrier before it was decided: on a busy machine a few are not recorded.
-            rows = await _ledger(database_dsn, calls * 3 // 4)
+            rows = await ended_calls(database_dsn, calls * 3 // 4)
 
     assert Counter(seen.from_number for seen in carrier.calls) == {OWN_NUMBER: calls}
     assert {row["presented"] for row in rows} == {f"+1{OWN_NUMBER}"}
