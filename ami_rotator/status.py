@@ -12,7 +12,6 @@ from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError
 from ami_rotator.http.deps import (
     DashboardData,
     DialerHealth,
-    DialerState,
     Health,
     LastCall,
     Minute,
@@ -131,9 +130,10 @@ class Status:
     @staticmethod
     def _dialer(settings: DialerSettings, dialer: AmiDialer) -> DialerHealth:
         state = dialer.state
-        shown: DialerState = "down" if state.status == "refused" else state.status
         detail = "; ".join((state.detail, *state.missing_permissions) if state.detail else state.missing_permissions)
-        return DialerHealth(state.name, shown, settings.mode, detail)
+        if state.status == "refused" or state.status == "untrusted":
+            return DialerHealth(state.name, "down", settings.mode, detail, state.status)
+        return DialerHealth(state.name, state.status, settings.mode, detail)
 
 
 def _last_call(call: reports.RecentCall) -> LastCall:

@@ -177,12 +177,13 @@ class AmiDialer:
             timeout_s=self._timeout_s,
             on_event=self._delivery.take,
         )
+        status: Status = "down"
         reason = "stopped"
         inspection: asyncio.Task[None] | None = None
         try:
             await session.open()
             if self._closing.is_set():
-                return "down", reason
+                return status, reason
             self._session = session
             self._up_at = asyncio.get_running_loop().time()
             self._become("up", "")
@@ -190,9 +191,9 @@ class AmiDialer:
             inspection = asyncio.create_task(self._inspect(session), name=f"inspect {self._settings.name}")
             await session.watch()
         except LoginRefusedError as error:
-            reason = f"{error}; the next try is in {self._refused_retry_s:g} s"
-            return "refused", reason
+            status, reason = "refused", f"{error}; the next try is in {self._refused_retry_s:g} s"
         except (DialerUnavailableError, OSError, UnicodeError) as error:
+            status = "untrusted" if isinstance(error, ssl.SSLCertVerificationError) else "down"
             reason = self._explain(error)
         finally:
             session.close(reason)
@@ -201,7 +202,7 @@ class AmiDialer:
             if inspection is not None:
                 inspection.cancel()
                 await asyncio.gather(inspection, return_exceptions=True)
-        return "down", reason
+        return status, reason
 
     async def _inspect(self, session: Session) -> None:
         try:
@@ -281,7 +282,7 @@ class AmiDialer:
     def _become(self, status: Status, detail: str) -> None:
         if status != self._status:
             self._since_ms = self._clock.wall_ms()
-        if status in ("refused", "down") and detail != self._detail and not self._closing.is_set():
+        if status in ("refused", "untrusted", "down") and detail != self._detail and not self._closing.is_set():
             self._log.warning("not connected", status=status, reason=detail)
         self._status, self._detail = status, detail
 
@@ -289,6 +290,8 @@ class AmiDialer:
         where = f"{self._settings.host} port {self._settings.port}"
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"{where}: {not_trusted(error)}"
+        if isinstance(error, ssl.SSLError):
+            return f"{where}: no TLS there ({error.reason or error}); is it the port of tlsbindaddr in manager.conf?"
         if isinstance(error, ConnectionRefusedError):
             return f"{where}: refused; is Asterisk running, and AMI enabled on that address in manager.conf?"
         if isinstance(error, TimeoutError):

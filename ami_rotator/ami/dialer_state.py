@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["connecting", "up", "refused", "down"]
+Status = Literal["connecting", "up", "refused", "untrusted", "down"]
+"""`refused`: the login was; `untrusted`: TLS was asked for, and the certificate does not do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,11 @@ def client_context(dialer: DialerSettings) -> ssl.SSLContext | None:
 
 def not_trusted(error: ssl.SSLCertVerificationError) -> str:
     """Say why a certificate was refused, and what to do."""
-    return (
-        f"its certificate is not trusted ({error.verify_message}); name its CA in tls_ca of this dialer, or add it to this"
-        " machine's authorities"
-    )
+    # X.509 verification codes of OpenSSL, x509_vfy.h: expired; hostname and IP address mismatch.
+    if error.verify_code == 10:
+        advice = "renew it on the dialer"
+    elif error.verify_code in (62, 64):
+        advice = "write as host of this dialer a name that is in the certificate, or have one made for this name"
+    else:
+        advice = "name its CA in tls_ca of this dialer, or add it to this machine's authorities"
+    return f"its certificate is not trusted ({error.verify_message.rstrip('.')}); {advice}"

@@ -18,17 +18,22 @@ from ami_rotator.pool.explaining import Explanation
 from ami_rotator.settings import Settings
 
 DialerState = Literal["up", "connecting", "down"]
+WhyDown = Literal["", "refused", "untrusted"]
 LimitKind = Literal["agent", "ip", "sign-in", "sign-in-name", "user"]
 
 
 @dataclass(frozen=True, slots=True)
 class DialerHealth:
-    """One dialer. `detail` is for operators and may name hosts: it is shown on the dashboard, never in /health."""
+    """One dialer. `detail` is for operators and may name hosts: it is shown on the dashboard, never in /health.
+
+    `why` says in a word of one that is down what only a person can mend: the login, or the certificate.
+    """
 
     name: str
     state: DialerState
     mode: str = ""
     detail: str = ""
+    why: WhyDown = ""
 
 
 @dataclass(frozen=True, slots=True)

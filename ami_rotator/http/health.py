@@ -31,7 +31,7 @@ async def health(request: web.Request) -> web.Response:
         "redis": "ok" if found.redis_ok else _NO_ANSWER,
         "timestamp": timestamp(deps.clock.wall_ms()),
         "postgresql": "ok" if found.postgresql_ok else _NO_ANSWER,
-        "dialers": {dialer.name: dialer.state for dialer in found.dialers},
+        "dialers": {dialer.name: dialer.why or dialer.state for dialer in found.dialers},
         "simulator": found.simulator or "off",
     }
     if found.feed is not None:

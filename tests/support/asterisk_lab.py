@@ -133,6 +133,11 @@ class AsteriskLab:
             raise
         return output.decode(errors="replace")
 
+    async def reload_manager(self) -> None:
+        """Have manager.conf read again, and its certificate with it: both are only where that file is newer."""
+        os.utime(self._folder() / "etc" / "manager.conf")
+        await self.cli("manager reload")
+
     async def database(self, family: str = "rotator") -> dict[str, str]:
         """Return the keys and values of one AstDB family (`database show rotator`), without the family's name."""
         pairs = {}

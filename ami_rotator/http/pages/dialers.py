@@ -81,7 +81,7 @@ def look_of(
     return DialerLook(
         name=settings.name,
         state=state,
-        shown_state="down" if state.status == "refused" else state.status,
+        shown_state="down" if state.status in ("refused", "untrusted") else state.status,
         address=f"{settings.host}:{settings.port}",
         mode=settings.mode,
         mode_says=_MODES.get(settings.mode, ""),
