@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import asyncpg
 import orjson
 import pytest
 from redis.asyncio import Redis
 
-from ami_rotator.simulator import Simulator
+from ami_rotator.simulator import Simulator, Uniform
 from tests.chaos.sizes import IS_LONG, sized
 from tests.chaos.test_processes import SHORT_CALLS, import_numbers, nothing_reserved, settings_for
 from tests.support.daemon_process import DaemonProcess, daemon
+from tests.support.outbox_replay import entries_of
 from tests.support.pool_checks import violations
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900 if IS_LONG else 120)]
@@ -23,12 +26,16 @@ async def leader(redis: Redis) -> str:
     return str(await redis.get("lease:{main}") or "")
 
 
+# What is judged is that somebody answers; a busy machine may take its time.
+UNHURRIED = replace(SHORT_CALLS, call_log_after_s=Uniform(0.8, 1.0))
+
+
 async def test_two_daemons_serve_the_same_dialer_and_either_may_be_killed(
     tmp_path: Path, redis_url: str, redis_client: Redis, database_dsn: str
 ) -> None:
-    async with Simulator(SHORT_CALLS) as simulator:
+    async with Simulator(UNHURRIED) as simulator:
         settings = {**settings_for([simulator], redis_url, database_dsn), "RESERVATION_TTL_SECONDS": "10"}
-        await import_numbers(tmp_path, settings)
+        await import_numbers(tmp_path, settings, 600)
         async with daemon(tmp_path, settings) as first, daemon(tmp_path, settings) as second:
             load = asyncio.create_task(simulator.run(30))
             await asyncio.sleep(2.0)
@@ -48,10 +55,40 @@ async def test_two_daemons_serve_the_same_dialer_and_either_may_be_killed(
 
     report = simulator.report
     assert (report.duplicates, report.name_changes, report.setvars_after_trunk) == (0, 0, 0)
-    # Calls go on getting their numbers because there is another daemon.
-    ours = sum(count for way, count in report.by_way.items() if way != "own")
-    assert ours >= 0.5 * report.presented
     assert await violations(redis_client, "{main}") == []
+    given = await _recorded(database_dsn, redis_client)
+    records = {record.code: record for record in report.records}
+    assert set(records) == set(given), "a call that nobody saw, or a call that never was"
+    in_time = {code for code, record in records.items() if record.way != "own"}
+    # A few have no trunk and show nothing.
+    shown = {code: f"+1{records[code].presented}" for code in in_time if records[code].presented}
+    assert shown.items() <= given.items()
+    # The other daemon heard every event too, so that a kill costs no call its number: only a late processor can.
+    print(f"{len(in_time)} of {len(records)} calls had their number in time")
+    assert len(in_time) >= 0.95 * len(records)
+
+
+async def _recorded(dsn: str, redis: Redis) -> dict[str, str]:
+    """Return the caller-ID of each call; fails where one has two, or has not ended.
+
+    What a dead daemon had taken from the outbox waits there for its heir, half a minute: the ledger and it are one record.
+    """
+    connection = await asyncpg.connect(dsn)
+    rows = await connection.fetch("SELECT reservation_id::text, code, caller_id, ended_at, miss_reason FROM calls")
+    await connection.close()
+    assert [row["miss_reason"] for row in rows if row["miss_reason"]] == []
+    # The end of a call may be stored before its beginning, by another daemon.
+    assigned = {row["reservation_id"]: (row["code"], row["caller_id"]) for row in rows if row["caller_id"]}
+    ended = {row["reservation_id"] for row in rows if row["ended_at"] is not None}
+    async for entry in entries_of(redis, "outbox:{main}"):
+        if entry["event"] == "assigned":
+            assigned[entry["id"]] = (entry["code"], entry["caller_id"])
+        elif entry["event"] == "ended":
+            ended.add(entry["id"])
+    given = dict(assigned.values())
+    assert len(given) == len(assigned), "a call got two reservations"
+    assert ended == set(assigned)
+    return given
 
 
 async def _again(folder: Path, settings: dict[str, str]) -> DaemonProcess:
