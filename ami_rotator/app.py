@@ -175,7 +175,8 @@ class App:
         stack.push_async_callback(lambda: scheduler.stop(budget.left_s(_DRAIN_S)))
 
         shown = [(dialer, link) for dialer, link, _ in links]
-        status = Status(pool, database, shown, SIMULATOR_NAME if is_demo else None, scheduler.runs)
+        status = Status(pool, database, shown, SIMULATOR_NAME if is_demo else None, scheduler.runs, clock)
+        status.latency = assigner.answer_times.look
         names = tuple(dialer.name for dialer in dialers)
         pages = PageDeps(
             database=database,
@@ -246,6 +247,7 @@ class App:
             answered=self.metrics.http_answered,
             desk=desk,
             explain=assigner.explain,
+            try_policy=assigner.try_policy,
             callback=partial(find_callback, desk.database),
             observed=partial(observed, desk.database),
         )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ami_rotator.ami.dialer import AmiDialer
+from ami_rotator.clock import Clock
 from ami_rotator.domain.campaign import CampaignPolicy, policy_of
 from ami_rotator.domain.types import Area, Campaign
 from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError
@@ -21,12 +22,15 @@ from ami_rotator.http.deps import (
 from ami_rotator.jobs.job import JobRun
 from ami_rotator.ledger import reports
 from ami_rotator.ledger.database import Database
+from ami_rotator.ledger.last_hour import LastHour
+from ami_rotator.pool.answer_times import Latency
 from ami_rotator.pool.redis_pool import PoolSnapshot, RedisPool
 from ami_rotator.settings import DialerSettings
 
 _LOOK_S = 1.0
 _LAST_CALLS = 30
 _NEXT_CALLS = 20
+_DOORS = ("feed", "ami", "http", "fastagi")
 
 
 class Status:
@@ -42,14 +46,17 @@ class Status:
         dialers: Sequence[tuple[DialerSettings, AmiDialer]],
         simulator_name: str | None,
         jobs: Callable[[], Awaitable[Sequence[JobRun]]],
+        clock: Clock,
     ) -> None:
         self.jobs = jobs
+        self.latency: Callable[[], Latency | None] = lambda: None
         # Campaign, area and ready leads, most first: replaced where VICIdial's hopper is read.
         self.hopper: Callable[[], Sequence[tuple[Campaign, Area, int]]] = tuple
         self.feed: Callable[[], str | None] = lambda: None
         self.policies: Callable[[], Mapping[Campaign, CampaignPolicy]] = dict
         self._pool = pool
         self._database = database
+        self._last_hour = LastHour(database, clock)
         self._dialers = dialers
         self._simulator_name = simulator_name
 
@@ -73,17 +80,17 @@ class Status:
         minutes: tuple[Minute, ...] = ()
         calls: tuple[LastCall, ...] = ()
         misses: dict[str, int] = {}
+        doors: dict[str, int] = {}
         if health.postgresql_ok:
             try:
                 async with asyncio.timeout(_LOOK_S):
-                    minutes = tuple(
-                        Minute(item.minute_ms, item.assigned, item.missed)
-                        for item in await reports.calls_per_minute(self._database)
-                    )
+                    counts = await self._last_hour.minutes()
+                    minutes = tuple(Minute(item.minute_ms, item.assigned, item.missed) for item in counts)
+                    doors = {door: sum(getattr(item, door) for item in counts) for door in _DOORS}
                     calls = tuple(_last_call(item) for item in await reports.recent(self._database, _LAST_CALLS))
                     misses = await reports.misses_by_reason(self._database)
             except (LedgerUnavailableError, TimeoutError):
-                minutes, calls, misses = (), (), {}
+                minutes, calls, misses, doors = (), (), {}, {}
         return DashboardData(
             health=health,
             states=pool.states if pool else {},
@@ -93,6 +100,8 @@ class Status:
             minutes=minutes,
             last_calls=calls,
             misses=misses,
+            doors=doors,
+            latency=self.latency(),
             next_calls=await self._next_calls() if pool else (),
         )
 

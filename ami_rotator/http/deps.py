@@ -11,10 +11,12 @@ from aiohttp import web
 
 from ami_rotator.admin.desk import AdminDesk
 from ami_rotator.clock import Clock
+from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Campaign, Group, Miss, State
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.ledger.callbacks import Callback, Observed
-from ami_rotator.pool.explaining import Explanation
+from ami_rotator.pool.answer_times import Latency
+from ami_rotator.pool.explaining import Explanation, Trial
 from ami_rotator.settings import Settings
 
 DialerState = Literal["up", "connecting", "down"]
@@ -133,7 +135,8 @@ class LastCall:
 class DashboardData:
     """One look at everything. `states` is empty while Redis is away; the records while PostgreSQL is.
 
-    `minutes` is the last hour, oldest first; the last one is not over yet. `misses` counts by reason over the same hour.
+    `minutes` is the last hour, oldest first; the last one is not over yet. `misses` counts by reason over the same hour,
+    `doors` assignments by the way the call came in: feed, ami, http, fastagi. `latency` is None before the first question.
     `live` is reservations now, `outbox` entries that the ledger has not stored yet.
     """
 
@@ -145,6 +148,8 @@ class DashboardData:
     minutes: Sequence[Minute] = ()
     last_calls: Sequence[LastCall] = ()
     misses: Mapping[str, int] = field(default_factory=dict)
+    doors: Mapping[str, int] = field(default_factory=dict)
+    latency: Latency | None = None
     next_calls: Sequence[NextCalls] = ()
 
 
@@ -172,7 +177,8 @@ class Deps:
     one. `add_caller_id` says whether the number is new and raises LedgerUnavailableError; `dashboard` answers with what it
     can reach rather than raise. `admin_token` is the setting, or that made up for the embedded demo. `desk` has
     what administrators can do; without it only the admin token in a header is known. `answered` is told path, status and
-    seconds of each answer to a machine. `explain`, `callback` and `observed` answer the routes of that name.
+    seconds of each answer to a machine. `explain`, `callback` and `observed` answer the routes of that name;
+    `try_policy` tells what a policy would do that is not saved, and raises PoolUnavailableError.
     """
 
     assigner: CallerIdSource
@@ -190,6 +196,7 @@ class Deps:
     pages: PageDeps | None = None
     desk: AdminDesk | None = None
     explain: Callable[[Campaign, str, str], Awaitable[Explanation]] | None = None
+    try_policy: Callable[[CampaignPolicy, E164 | None, Area], Awaitable[Trial]] | None = None
     callback: Callable[[E164, E164 | None], Awaitable[Callback | None]] | None = None
     observed: Callable[[int], Awaitable[Sequence[Observed]]] | None = None
 

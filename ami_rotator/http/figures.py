@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 from ami_rotator.domain.numbers import Presentation, mask, present
 from ami_rotator.domain.types import E164, State
-from ami_rotator.http.deps import DashboardData, DialerHealth, LastCall, Minute, NextCalls, WarmDepth
+from ami_rotator.http.deps import DashboardData, DialerHealth, LastCall, Minute, NextCalls
+from ami_rotator.http.heat import Heat, heat
+from ami_rotator.http.pages.call_rows import MISSES, RUNGS
+from ami_rotator.pool.answer_times import Latency
 
-CAMPAIGNS_MAX = 12
-AREAS_MAX = 16
 CALLS_MAX = 20
 BAR_WIDTH = 1000
 
@@ -25,14 +26,7 @@ _STATE_NAMES = {
     State.RESTING: ("Resting", "switched off until a time"),
     State.DISABLED: ("Disabled", "switched off, or with a limit of 0"),
 }
-_MISSES = {
-    "none_free": "No caller-ID was free",
-    "no_groups": "The campaign has no group",
-    "refused": "Not ours to number (forwarded leg)",
-    "unavailable": "Redis did not answer in time",
-    "observe": "Observe mode: decided, not set",
-}
-_RUNGS = {"area": "same area", "any": "any area"}
+_DOORS = {"feed": "VICIdial's own table", "ami": "AMI", "http": "HTTP", "fastagi": "FastAGI"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +40,6 @@ class Segment:
     percent: str
     x: float
     width: float
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A warm pool; `level` 0 (nothing warm) to 5 (the deepest on the page). `is_short`: called, but nothing warm."""
-
-    depth: int
-    calls_per_minute: str
-    level: int
-    is_short: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HeatRow:
-    """A campaign's warm pools, in the order of the table's areas; None where it has none."""
-
-    campaign: str
-    cells: tuple[Cell | None, ...]
-    depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """Warm pools by campaign and area, the most called ones; `hidden` pools did not fit."""
-
-    areas: tuple[str, ...]
-    rows: tuple[HeatRow, ...]
-    hidden: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +77,7 @@ class MinuteRow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything on the page, as text and numbers."""
+    """Everything on the page, as text and numbers. `doors`: name, calls, share as text and of 100."""
 
     time: str
     zone: str
@@ -135,6 +101,8 @@ class View:
     heat: Heat
     calls: tuple[CallRow, ...]
     misses: tuple[tuple[str, int], ...]
+    doors: tuple[tuple[str, int, str, float], ...]
+    latency: Latency | None
     next_calls: tuple[NextCalls, ...] = ()
 
 
@@ -169,11 +137,23 @@ def view(data: DashboardData, now_ms: int, zone: ZoneInfo, presentation: Present
         heat=heat(data.warm),
         calls=tuple(_call(call, zone, presentation) for call in data.last_calls[:CALLS_MAX]),
         misses=tuple(
-            (_MISSES.get(reason, reason), count)
+            (_sentence(MISSES.get(reason, reason)), count)
             for reason, count in sorted(data.misses.items(), key=lambda item: -item[1])
             if count
         ),
+        doors=doors(data),
+        latency=data.latency,
         next_calls=tuple(data.next_calls),
+    )
+
+
+def doors(data: DashboardData) -> tuple[tuple[str, int, str, float], ...]:
+    """Return by which way calls came in; those that nobody uses are left out, AMI and HTTP are always there."""
+    whole = sum(data.doors.values())
+    return tuple(
+        (name, count, percent(count, whole), 100 * count / whole)
+        for key, name in _DOORS.items()
+        if whole and ((count := data.doors.get(key, 0)) or key in ("ami", "http"))
     )
 
 
@@ -242,42 +222,12 @@ def minute_rows(minutes: Sequence[Minute], zone: ZoneInfo) -> tuple[MinuteRow, .
     )
 
 
-def heat(warm: Sequence[WarmDepth]) -> Heat:
-    """Return the table of warm pools: the most called campaigns and areas, as many as fit."""
-    by_campaign: dict[str, float] = {}
-    by_area: dict[str, float] = {}
-    for pool in warm:
-        # A little for depth, so that pools nobody calls now still have an order.
-        weight = pool.calls_per_minute + pool.depth / 1000
-        by_campaign[pool.campaign] = by_campaign.get(pool.campaign, 0) + weight
-        by_area[pool.area] = by_area.get(pool.area, 0) + weight
-    campaigns = sorted(sorted(by_campaign, key=lambda name: (-by_campaign[name], name))[:CAMPAIGNS_MAX])
-    areas = sorted(sorted(by_area, key=lambda name: (-by_area[name], name))[:AREAS_MAX])
-    deepest = max((pool.depth for pool in warm), default=0)
-    cells = {(pool.campaign, pool.area): _cell(pool, deepest) for pool in warm}
-    shown = sum((campaign, area) in cells for campaign in campaigns for area in areas)
-    rows = tuple(
-        HeatRow(
-            campaign,
-            tuple(cells.get((campaign, area)) for area in areas),
-            sum(pool.depth for pool in warm if pool.campaign == campaign),
-        )
-        for campaign in campaigns
-    )
-    return Heat(tuple(areas), rows, len(cells) - shown)
-
-
 def percent(part: int, whole: int) -> str:
     """Return a share as text; a small one is never shown as none."""
     if not whole or not part:
         return "0 %"
     share = 100 * part / whole
     return "<0.1 %" if share < 0.1 else f"{share:.1f} %" if share < 10 else f"{share:.0f} %"
-
-
-def _cell(pool: WarmDepth, deepest: int) -> Cell:
-    level = 0 if pool.depth == 0 else 1 + min(4, int(4 * pool.depth / deepest))
-    return Cell(pool.depth, f"{pool.calls_per_minute:.1f}", level, pool.depth == 0 and pool.calls_per_minute >= 0.1)
 
 
 def _call(call: LastCall, zone: ZoneInfo, presentation: Presentation) -> CallRow:
@@ -288,8 +238,12 @@ def _call(call: LastCall, zone: ZoneInfo, presentation: Presentation) -> CallRow
         destination=mask(present(E164(call.destination), presentation)) if call.destination else "",
         caller_id=present(E164(call.caller_id), presentation),
         presented=call.presented,
-        rung=_RUNGS.get(call.rung, call.rung),
+        rung=RUNGS.get(call.rung, call.rung),
         source=call.source,
         outcome=call.outcome.replace("_", " "),
         verdict={None: "pending", True: "match", False: "differs"}[call.is_match],
     )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

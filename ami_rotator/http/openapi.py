@@ -69,6 +69,7 @@ def described() -> list[dict[str, Any]]:
         {
             "method": endpoint.method,
             "path": PREFIX + endpoint.path,
+            "part": endpoint.path.split("/")[1],
             "summary": endpoint.summary,
             "access": endpoint.access,
             "query": _fields(endpoint.query),

@@ -35,12 +35,16 @@ class RecentCall:
 
 @dataclass(frozen=True, slots=True)
 class MinuteCount:
-    """What happened to the calls assigned in the minute that began at `minute_ms`."""
+    """What happened to the calls assigned in the minute that began at `minute_ms`; `feed` to `fastagi`: their door."""
 
     minute_ms: int
     assigned: int
     missed: int
     answered: int
+    feed: int
+    ami: int
+    http: int
+    fastagi: int
 
 
 @dataclass(frozen=True, slots=True)

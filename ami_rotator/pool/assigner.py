@@ -15,7 +15,8 @@ from ami_rotator.domain.numbers import area_of, mask, parse_dialled
 from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Campaign, Miss, ReservationId
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.metrics import Metrics
-from ami_rotator.pool.explaining import Explanation, explain
+from ami_rotator.pool.answer_times import AnswerTimes
+from ami_rotator.pool.explaining import Explanation, Trial, explain
 from ami_rotator.pool.policy_terms import shared_groups, terms_of
 from ami_rotator.pool.redis_pool import RedisPool
 
@@ -46,6 +47,7 @@ class Assigner:
         self._policies: Mapping[Campaign, CampaignPolicy] = {}
         self._terms: dict[Campaign, str] = {}
         self.cities: Mapping[str, str] = {}
+        self.answer_times = AnswerTimes()
         self._pool = pool
         self._region = region
         self._dial_prefixes = tuple(dial_prefixes)
@@ -92,12 +94,28 @@ class Assigner:
         asked = self._look_up(campaign, dialled)
         return await explain(self._pool, campaign, asked.destination, asked.area, asked.steps, asked.terms, lead_id)
 
+    async def try_policy(self, policy: CampaignPolicy, destination: E164 | None, area: Area) -> Trial:
+        """Return what a call would get under a policy that need not be saved, beside the other campaigns as they are.
+
+        Its limits and time zone are not tried: caller-IDs have theirs since they were loaded.
+
+        Raises:
+            PoolUnavailableError: Redis is away or too slow.
+        """
+        ladder = steps(policy, area, self._city(destination))
+        terms = terms_of(policy, shared_groups({**self._policies, policy.name: policy}))
+        found = await explain(self._pool, policy.name, destination, area, ladder, terms)
+        return Trial(tuple(ladder), found)
+
     def _look_up(self, campaign: Campaign, dialled: str) -> _Asked:
         destination = parse_dialled(dialled, self._dial_prefixes, self._region)
         area = area_of(destination) if destination else Area("")
-        city = self.cities.get(destination[2:8], "") if destination and destination.startswith("+1") else ""
         policy = policy_of(campaign, self._policies)
-        return _Asked(destination, area, steps(policy, area, city), self._terms.get(campaign, ""))
+        ladder = steps(policy, area, self._city(destination))
+        return _Asked(destination, area, ladder, self._terms.get(campaign, ""))
+
+    def _city(self, destination: E164 | None) -> str:
+        return self.cities.get(destination[2:8], "") if destination and destination.startswith("+1") else ""
 
     def _may_log_away(self) -> bool:
         """Let one line a second tell that Redis is away, however many calls there are; the metric counts them all."""
@@ -110,6 +128,7 @@ class Assigner:
     def _record(self, request: CallRequest, found: Assignment | Miss, took_s: float) -> None:
         source = request.source
         self._metrics.assign_seconds.labels(source).observe(took_s)
+        self.answer_times.add(took_s)
         call = {
             "call": request.key.code or request.key.uniqueid,
             "dialer": request.key.dialer,

@@ -10,20 +10,26 @@ WHERE caller_id IS NOT NULL
 ORDER BY assigned_at DESC LIMIT $1;
 
 -- calls_per_minute --
--- Assignments, misses and answered calls of the last $1 minutes, this one included; minutes without any too.
+-- Assignments (also by the door they came through), misses and answered calls of the last $1 minutes, this one included;
+-- minutes without any too.
 WITH counted AS (
     SELECT
         date_trunc('minute', assigned_at) AS minute,
         count(*) FILTER (WHERE caller_id IS NOT NULL) AS assigned,
         count(*) FILTER (WHERE miss_reason IS NOT NULL) AS missed,
-        count(*) FILTER (WHERE outcome = 'answered') AS answered
+        count(*) FILTER (WHERE outcome = 'answered') AS answered,
+        count(*) FILTER (WHERE caller_id IS NOT NULL AND source = 'feed') AS feed,
+        count(*) FILTER (WHERE caller_id IS NOT NULL AND source = 'ami') AS ami,
+        count(*) FILTER (WHERE caller_id IS NOT NULL AND source = 'http') AS http,
+        count(*) FILTER (WHERE caller_id IS NOT NULL AND source = 'fastagi') AS fastagi
     FROM calls
     WHERE assigned_at >= date_trunc('minute', now()) - make_interval(mins => $1::integer - 1)
     GROUP BY 1
 )
 SELECT
     (extract(epoch FROM minute) * 1000)::bigint AS minute_ms, COALESCE(assigned, 0) AS assigned,
-    COALESCE(missed, 0) AS missed, COALESCE(answered, 0) AS answered
+    COALESCE(missed, 0) AS missed, COALESCE(answered, 0) AS answered, COALESCE(feed, 0) AS feed, COALESCE(ami, 0) AS ami,
+    COALESCE(http, 0) AS http, COALESCE(fastagi, 0) AS fastagi
 FROM generate_series(
     date_trunc('minute', now()) - make_interval(mins => $1::integer - 1), date_trunc('minute', now()), '1 minute'
 ) AS minute

@@ -311,4 +311,4 @@ async def test_the_page_of_the_api_names_every_endpoint() -> None:
 
         assert response.status == 200
         for endpoint in ENDPOINTS:
-            assert f"<code>{endpoint.method} /api/v1{endpoint.path}</code>" in text
+            assert f"<code><b>{endpoint.method}</b> /api/v1{endpoint.path}</code>" in text

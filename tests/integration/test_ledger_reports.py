@@ -5,10 +5,12 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 
+from ami_rotator.clock import SystemClock
 from ami_rotator.domain.types import E164, Area
 from ami_rotator.ledger import reports
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import Inventory, LimitDefaults
+from ami_rotator.ledger.last_hour import LastHour
 from ami_rotator.ledger.upkeep import ensure_partitions
 from tests.support.services import every_postgresql
 
@@ -58,6 +60,30 @@ async def test_calls_per_minute_have_no_gaps_and_end_now(database: Database) -> 
     assert [(count.assigned, count.missed, count.answered) for count in counts if count.assigned or count.missed] == [
         (1, 1, 1)
     ]
+
+
+class MovedClock(SystemClock):
+    """A clock that tests set forward."""
+
+    ahead_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.ahead_s
+
+
+async def test_the_last_hour_counts_new_calls_at_once_and_late_records_of_older_ones_soon(database: Database) -> None:
+    clock = MovedClock()
+    hour = LastHour(database, clock)
+    assert sum(count.assigned for count in await hour.minutes()) == 0
+    await call(database, timedelta(seconds=1))
+    await call(database, timedelta(minutes=20))
+
+    now = await hour.minutes()
+    clock.ahead_s = 31
+    later = await hour.minutes()
+
+    assert (len(now), sum(count.ami for count in now)) == (60, 1)
+    assert (len(later), sum(count.ami for count in later)) == (60, 2)
 
 
 async def test_misses_are_counted_by_reason_over_the_last_hour(database: Database) -> None:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from ami_rotator.domain.types import State
+from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.jobs.job import JobRun
 from ami_rotator.ledger.database import Database
 from tests.support.pages_rig import PagesRig, links, pages_rig
@@ -53,6 +55,40 @@ async def test_a_policy_is_tried_saved_and_deleted(at: PagesRig) -> None:
     await at.post("/campaigns/SALES/remove", {"sure": "yes"})
 
     assert "no policy of its own" in await at.page("/campaigns/SALES")
+
+
+async def test_the_preview_tells_what_a_call_would_get_under_a_policy_that_is_not_saved(at: PagesRig) -> None:
+    for number, group in (("2125550100", "east"), ("2125550101", "west"), ("3105550100", "west")):
+        await at.post("/caller-ids/add", {"number": number, "group": group})
+    await at.bench.sync()
+    form = {"groups": "west", "rung_area": "1", "rung_any": "2"}
+
+    for to, changes, shown in (
+        ("2125550199", {}, "2125550101"),
+        ("2125550199", {"groups": "east"}, "2125550100"),
+        ("3105550199", {}, "3105550100"),
+        ("3105550100", {}, "2125550101"),  # never the number that is called
+        ("310", {}, "3105550100"),
+    ):
+        _, text = await at.post("/campaigns/SALES/preview", {**form, **changes, "to": to})
+        assert f"A call to {to} now would show <strong>{shown}</strong>" in text
+        assert f"✓ takes {shown}" in text
+    _, text = await at.post("/campaigns/SALES/preview", {**form, "attestation_min": "A", "to": "2125550199"})
+    assert "keep VICIdial's number" in text
+    assert "2125550101 not signed well enough" in text
+    assert "no policy of its own" in await at.page("/campaigns/SALES")
+    assert len((await at.bench.pool.numbers_by_state())[State.IDLE]) == 3
+
+
+async def test_without_redis_the_preview_still_has_the_steps(at: PagesRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise PoolUnavailableError
+
+    monkeypatch.setattr(at.bench.pool, "command", away)
+    text = await at.page("/campaigns/SALES")
+
+    assert "What is free now is in Redis, which does not answer" in text
+    assert re.findall(r"<li[^>]*><strong>([^<]+)", text) == ["same area", "any area"]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +149,7 @@ async def test_the_audit_says_who_changed_what_and_can_be_exported(at: PagesRig)
     await at.post("/caller-ids/12125550100/switch", {"action": "disable"})
     text = await at.page("/audit?kind=caller_id")
     assert "<del>active</del> → <ins>disabled</ins>" in text
+    assert "switch: <ins>active</ins>" in text
     assert "dashboard" in text
     rows = (await at.page("/audit/export.csv?kind=caller_id")).splitlines()
 

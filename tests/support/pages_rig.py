@@ -18,6 +18,7 @@ from ami_rotator.http.server import make_app
 from ami_rotator.jobs.job import JobRun
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import LimitDefaults
+from ami_rotator.pool.assigner import Assigner
 from ami_rotator.settings import DialerSettings
 from tests.support.admin_desk import Bench, make_bench
 from tests.support.http_rig import TOKEN, Desk, Inventory, State, make_deps
@@ -96,7 +97,12 @@ async def pages_rig(database: Database, redis: Redis) -> AsyncIterator[PagesRig]
         made.wished.append(name)
 
     pages = PageDeps(database, bench.desk.caller_ids, DEFAULTS, nothing, jobs, wish, lambda: [(DIALER, STATE)])
-    deps = replace(make_deps(Desk(), Inventory(), state, {}), desk=bench.desk, pages=pages)
+    deps = replace(
+        make_deps(Desk(), Inventory(), state, {}),
+        desk=bench.desk,
+        pages=pages,
+        try_policy=Assigner(bench.pool, "US", ["9"]).try_policy,
+    )
     runner = web.AppRunner(make_app(deps), access_log=None, shutdown_timeout=2)
     await runner.setup()
     try:

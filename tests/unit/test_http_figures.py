@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 
 from ami_rotator.domain.types import State
 from ami_rotator.http.deps import DashboardData, DialerHealth, Health, LastCall, Minute, WarmDepth
-from ami_rotator.http.figures import AREAS_MAX, CAMPAIGNS_MAX, View, heat, percent, view
+from ami_rotator.http.figures import View, percent, view
+from ami_rotator.http.heat import AREAS_MAX, CAMPAIGNS_MAX, heat
+from ami_rotator.pool.answer_times import AnswerTimes
 
 NEW_YORK = ZoneInfo("America/New_York")
 NOW_MS = 1_763_835_000_000  # 2025-11-22 13:10:00 in New York
@@ -84,3 +86,21 @@ def test_a_call_says_whether_it_went_out_as_assigned() -> None:
 def test_an_exhausted_inventory_is_said_and_an_empty_one_is_not_called_exhausted() -> None:
     assert "No caller-ID is free" in shown(DashboardData(WELL, states={State.WAITING: 5})).notices[0]
     assert shown(DashboardData(WELL, states={})).notices == ()
+
+
+def test_the_doors_that_calls_took_are_shared_out_and_unused_ones_left_out() -> None:
+    found = shown(DashboardData(WELL, doors={"feed": 0, "ami": 30, "http": 10, "fastagi": 0}))
+
+    assert found.doors == (("AMI", 30, "75 %", 75.0), ("HTTP", 10, "25 %", 25.0))
+    assert shown(DashboardData(WELL)).doors == ()
+
+
+def test_answer_times_are_those_of_the_newest_calls() -> None:
+    times = AnswerTimes()
+    assert times.look() is None
+    for took_ms in range(10_000):
+        times.add(took_ms / 1000)
+    found = times.look()
+
+    assert found is not None
+    assert (found.calls, found.p50_ms, found.p99_ms) == (2000, 8999.0, 9979.0)

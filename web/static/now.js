@@ -31,7 +31,7 @@
     return {
       width,
       height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 1.5 * rem, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_, low, high) => [0, Math.max(5, high * 1.1)] } },

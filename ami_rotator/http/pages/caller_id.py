@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -143,17 +144,21 @@ def days_chart(days: Sequence[DayOfUse], now_ms: int, zone: ZoneInfo, limit: int
 
 
 def change_of(entry: AuditEntry, zone: ZoneInfo) -> Change:
-    """Return an entry of the audit with what it changed: name, before, after."""
+    """Return an entry of the audit with what it changed: name, before, after. What says nothing new is left out."""
     before: Mapping[str, Any] = entry.before or {}
     after: Mapping[str, Any] = entry.after or {}
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    values = tuple((name.replace("_", " "), _said(before.get(name)), _said(after.get(name))) for name in names)
+    said = ((name, _said(before.get(name)), _said(after.get(name))) for name in {**before, **after})
+    values = tuple((name.replace("_", " "), old, new) for name, old, new in said if old != new and new != entry.target)
     return Change(moment(entry.at_ms, zone), entry.actor, entry.via, entry.action.replace("_", " "), values)
 
 
 def _said(value: object) -> str:
-    if value is None or value == "":
-        return "–"
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "–"
+        return ", ".join(str(item) for item in value)[:200]
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()[:200] if value else ""
     return str(value)[:200]

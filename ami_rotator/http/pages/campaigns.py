@@ -14,12 +14,11 @@ from aiohttp import web
 from ami_rotator.admin.errors import InvalidError, NotFoundError
 from ami_rotator.admin.policies import read_campaign
 from ami_rotator.domain.campaign import CampaignPolicy
-from ami_rotator.domain.numbers import area_of, parse_number
-from ami_rotator.domain.types import Area, Campaign, Rung
+from ami_rotator.domain.types import Campaign, Rung
 from ami_rotator.http.pages.call_rows import RUNGS
 from ami_rotator.http.pages.desk import desk_of
 from ami_rotator.http.pages.frame import FormError, Frame, back, frame_of, page, shown
-from ami_rotator.http.pages.ladder_look import Look, ladder_look
+from ami_rotator.http.pages.policy_preview import preview_of
 from ami_rotator.http.pages.tile_map import Coverage, coverage
 from ami_rotator.ledger.usage import AreaSupply, calls_by_area, campaigns_seen, supply
 
@@ -97,7 +96,7 @@ async def new_campaign(request: web.Request) -> web.Response:
 
 @shown()
 async def preview(request: web.Request) -> web.Response:
-    """Show the ladder of what is entered, saved or not; alone where only that part of the page is asked for."""
+    """Show what a call would get under what is entered, saved or not; alone where only that part is asked for."""
     name = request.match_info["name"]
     form = await request.post()
     destination = str(form.get("to", ""))[:40]
@@ -109,8 +108,8 @@ async def preview(request: web.Request) -> web.Response:
         frame = frame_of(request)
         groups = [*policy.groups, *policy.next_groups]
         have = await supply(frame.pages.database, groups, frame.pages.defaults.daily_limit)
-        look = _ladder(frame, policy, destination, have)
-        return page(request, "ladder.html", {"ladder": look, "problem": problem, "to": destination})
+        looked = await preview_of(frame, policy, destination, have)
+        return page(request, "ladder.html", {"preview": looked, "problem": problem})
     return await _shown_campaign(request, policy, has_policy=True, destination=destination, problem=problem)
 
 
@@ -185,9 +184,10 @@ async def _shown_campaign(
     frame = frame_of(request)
     groups = [*policy.groups, *policy.next_groups]
     have = await supply(frame.pages.database, groups, frame.pages.defaults.daily_limit)
-    look = _ladder(frame, policy, destination, have)
-    picture, all_groups = await asyncio.gather(
-        picture_of(frame, policy.name, have), frame.pages.database.rows("all_groups")
+    looked, picture, all_groups = await asyncio.gather(
+        preview_of(frame, policy, destination, have),
+        picture_of(frame, policy.name, have),
+        frame.pages.database.rows("all_groups"),
     )
     places = {rung: policy.rungs.index(rung) + 1 for rung in policy.rungs}
     context = {
@@ -196,7 +196,7 @@ async def _shown_campaign(
         "policy": policy,
         "has_policy": has_policy,
         "rungs": [(rung.value, RUNGS[rung.value], places.get(rung, "")) for rung in Rung],
-        "ladder": look,
+        "preview": looked,
         "problem": problem,
         "to": destination,
         "coverage": picture,
@@ -219,12 +219,6 @@ def days_text(picture: Coverage) -> str:
     if picture.calls >= CALLS_MAX:
         return f"the newest {CALLS_MAX:,}, of {picture.days:.1f} days"
     return "of the last week"
-
-
-def _ladder(frame: Frame, policy: CampaignPolicy, destination: str, have: Sequence[AreaSupply]) -> tuple[Look, ...]:
-    number = parse_number(destination, frame.deps.settings.default_region)
-    area = area_of(number) if number else Area(destination.strip()[:11])
-    return ladder_look(policy, area, {(item.group, item.area): item.caller_ids for item in have})
 
 
 def _names(form: Mapping[str, Any], name: str) -> list[str]:

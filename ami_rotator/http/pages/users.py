@@ -8,7 +8,7 @@ from ami_rotator.domain.access import ROLES, Role
 from ami_rotator.http.auth import WHO
 from ami_rotator.http.pages.desk import desk_of
 from ami_rotator.http.pages.frame import FormError, back, frame_of, page, shown
-from ami_rotator.http.pages.words import ago, moment
+from ami_rotator.http.pages.words import ago, browser_name, moment
 
 _SESSIONS_SHOWN = 200
 
@@ -78,7 +78,12 @@ async def _shown_users(request: web.Request, made: tuple[str, str] | None = None
             for user in await desk.users.list()
         ],
         "sessions": [
-            (session, moment(session.started_at_ms, zone), ago(session.last_seen_at_ms, now_ms))
+            (
+                session,
+                moment(session.started_at_ms, zone),
+                ago(session.last_seen_at_ms, now_ms),
+                browser_name(session.browser),
+            )
             for session in sessions[:_SESSIONS_SHOWN]
         ],
         "hidden": max(0, len(sessions) - _SESSIONS_SHOWN),

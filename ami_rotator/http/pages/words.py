@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from ami_rotator.domain.caller_id import NO_LIMIT
 
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (172_800, 3600, "h"), (10**12, 86_400, "days"))
+
+# The first that fits names it: Edge and Opera say that they are Chrome too, and Chrome that it is Safari.
+_BROWSERS = (
+    ("Edge", r"Edg/(\d+)"),
+    ("Opera", r"OPR/(\d+)"),
+    ("Firefox", r"Firefox/(\d+)"),
+    ("Chrome", r"Chrome/(\d+)"),
+    ("Safari", r"Version/(\d+)[\d.]* (?:Mobile/\w+ )?Safari"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("macOS", "Mac OS X"),
+    ("Linux", "Linux"),
+)
 
 
 def ago(at_ms: int, now_ms: int) -> str:
@@ -42,6 +60,13 @@ def every(seconds: float) -> str:
         if seconds >= unit_s:
             return f"{seconds / unit_s:.3g} {name}"
     return ""
+
+
+def browser_name(sent: str) -> str:
+    """Return browser and system of a User-Agent as people call them; of one that is not known its beginning."""
+    browser = next((f"{name} {match[1]}" for name, mark in _BROWSERS if (match := re.search(mark, sent))), "")
+    system = next((name for name, mark in _SYSTEMS if mark in sent), "")
+    return f"{browser} on {system}" if browser and system else browser or sent[:60]
 
 
 def limit_text(limit: int | None) -> str:
