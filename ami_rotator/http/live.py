@@ -1,4 +1,4 @@
-"""The live stream: one snapshot a second for all who watch, none while nobody does."""
+"""The live stream: one snapshot a second for all who watch, rendered and framed once, none while nobody does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 from aiohttp import web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse, sse_response
 
 from ami_rotator.http.auth import access
 from ami_rotator.http.replies import ApiError
@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Broadcaster:
-    """Calls `snapshot` once every `interval_s` seconds while somebody watches and hands the result to all of them.
+    """Calls `snapshot` once every `interval_s` seconds while somebody watches and hands the same bytes to all of them.
 
     A watcher that is slower than that misses snapshots, and holds up nobody: it only ever waits for the newest.
     """
@@ -32,7 +32,7 @@ class Broadcaster:
     def __init__(self, snapshot: Callable[[], Awaitable[str]], interval_s: float = INTERVAL_S) -> None:
         self._snapshot = snapshot
         self._interval_s = interval_s
-        self._watchers: set[asyncio.Queue[str | None]] = set()
+        self._watchers: set[asyncio.Queue[bytes | None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
 
@@ -42,11 +42,11 @@ class Broadcaster:
         return len(self._watchers)
 
     @contextlib.asynccontextmanager
-    async def watch(self) -> AsyncIterator[asyncio.Queue[str | None]]:
+    async def watch(self) -> AsyncIterator[asyncio.Queue[bytes | None]]:
         """Give a queue that holds the newest snapshot that was not taken yet; None: no more will come."""
         if self._is_closed or len(self._watchers) >= WATCHERS_MAX:
             raise ApiError(503, "Too many watch already; close a dashboard and reload", {"Retry-After": "30"})
-        queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1)
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
         self._watchers.add(queue)
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="dashboard broadcaster")
@@ -73,17 +73,22 @@ class Broadcaster:
     async def _run(self) -> None:
         while True:
             try:
-                self._hand_out(await self._snapshot())
+                self._hand_out(event(await self._snapshot()))
             except Exception:
                 # The next second is another try; the page says that it is not live meanwhile.
                 _log.exception("dashboard snapshot failed")
             await asyncio.sleep(self._interval_s)
 
-    def _hand_out(self, page: str | None) -> None:
+    def _hand_out(self, page: bytes | None) -> None:
         for queue in self._watchers:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(page)
+
+
+def event(text: str) -> bytes:
+    """Return a text as one server-sent event (WHATWG HTML, 9.2.5)."""
+    return b"".join(b"data: %b\r\n" % line.encode() for line in text.splitlines() or [""]) + b"\r\n"
 
 
 BROADCASTER = web.AppKey("BROADCASTER", Broadcaster)
@@ -100,9 +105,21 @@ async def live(request: web.Request) -> web.StreamResponse:
         async with sse_response(request, send_timeout=SEND_TIMEOUT_S) as response:
             with contextlib.suppress(TimeoutError, ConnectionResetError):
                 async with asyncio.timeout(STREAM_S):
-                    while response.is_connected():
-                        page = await queue.get()
-                        if page is None:
-                            break
-                        await response.send(page)
+                    while response.is_connected() and await _send(request, response, await queue.get()):
+                        pass
         return response
+
+
+async def _send(request: web.Request, response: EventSourceResponse, page: bytes | None) -> bool:
+    """Write a snapshot; tell whether the stream goes on."""
+    if page is None:
+        return False
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await response.write(page)
+    except TimeoutError:
+        # Its buffers are full: to close it in an orderly way would wait for it too.
+        if request.transport is not None:
+            request.transport.abort()
+        return False
+    return True

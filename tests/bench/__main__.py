@@ -22,6 +22,7 @@ from tests.bench import (
     part_ledger,
     part_start,
     part_vicidial,
+    part_viewers,
     part_warm,
 )
 from tests.bench.context import Bench, log_to
@@ -40,6 +41,7 @@ PARTS: Mapping[str, Callable[[Bench], Awaitable[None]]] = {
     "warm": part_warm.run,
     "ledger": part_ledger.run,
     "start": part_start.run,
+    "viewers": part_viewers.run,
 }
 _ASKED_FOR = ("asterisk",)
 """Parts that are left out unless named: they build an Asterisk first."""

@@ -29,6 +29,10 @@ class Size:
     warm_rate: float = 20.0
     warm_s: int = 400
     ledger_calls: int = 10_000
+    viewers: int = 200
+    viewer_rounds: int = 5
+    viewer_requests: int = 3_000
+    viewer_idle_s: float = 15.0
 
 
 FULL = Size("full")
@@ -49,6 +53,10 @@ SMALL = Size(
     growth_calls=800,
     warm_s=90,
     ledger_calls=1_500,
+    viewers=50,
+    viewer_requests=500,
+    viewer_rounds=2,
+    viewer_idle_s=4.0,
 )
 SHORT = replace(SMALL, name="short", caller_ids=3_000, small=0, concurrent=16, rounds=3, round_s=0.5)
 SIZES = {size.name: size for size in (FULL, HUGE, SMALL, SHORT)}

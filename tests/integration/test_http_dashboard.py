@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import Callable
 
 import pytest
 from aiohttp import ClientResponse, ClientSession, CookieJar
 
+from ami_rotator.http import live
 from ami_rotator.http.auth import COOKIE
 from ami_rotator.http.deps import DashboardData, Health
 from ami_rotator.http.live import BROADCASTER
@@ -236,6 +238,22 @@ async def test_nothing_is_computed_while_nobody_watches_and_once_for_all_who_do(
         looks = at.state.looks
         await asyncio.sleep(1.5)  # longer than the interval in which it would look again
         assert at.state.looks == looks
+
+
+async def test_a_watcher_that_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def large() -> str:
+        return "x" * 1_000_000
+
+    async with rig() as at:
+        broadcaster = at.app[BROADCASTER]
+        monkeypatch.setattr(live, "SEND_TIMEOUT_S", 0.2)
+        monkeypatch.setattr(broadcaster, "_snapshot", large)
+        monkeypatch.setattr(broadcaster, "_interval_s", 0.01)
+        with socket.create_connection(("127.0.0.1", int(at.url.rpartition(":")[2]))) as deaf:
+            head = f"GET /dashboard/live HTTP/1.1\r\nHost: x\r\nAuthorization: {at.admin['Authorization']}\r\n\r\n"
+            deaf.sendall(head.encode())
+            await until(lambda: broadcaster.watching == 1)
+            await until(lambda: broadcaster.watching == 0)
 
 
 async def test_a_failing_snapshot_does_not_end_the_stream() -> None:
