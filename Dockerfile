@@ -6,16 +6,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1
 WORKDIR /src
 RUN python -m venv /opt/rotator
 # The packages change seldom, the code often: in this order a new build reuses the packages.
-COPY requirements.lock pyproject.toml deploy/docker/lock_for.py ./
-RUN /opt/rotator/bin/python lock_for.py requirements.lock --project pyproject.toml > run.lock \
-    && /opt/rotator/bin/pip install --quiet --require-hashes --no-deps -r run.lock
-COPY LICENSE README.md ./
+COPY requirements.lock requirements-build.lock ./
+RUN /opt/rotator/bin/pip install --quiet --require-hashes --no-deps -r requirements.lock
+COPY LICENSE README.md pyproject.toml ./
 COPY ami_rotator ami_rotator
 COPY sql sql
 COPY web web
 RUN python -m venv /opt/build \
-    && /opt/build/bin/python lock_for.py requirements.lock hatchling > build.lock \
-    && /opt/build/bin/pip install --quiet --require-hashes --no-deps -r build.lock \
+    && /opt/build/bin/pip install --quiet --require-hashes --no-deps -r requirements-build.lock \
     && /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
     && /opt/rotator/bin/pip install --quiet --no-deps /dist/*.whl \
     && /opt/rotator/bin/pip uninstall --quiet --yes pip setuptools \

@@ -1,7 +1,9 @@
-# Everything goes through .venv, made by `make install` from requirements.lock (uv where it is installed, else venv + pip).
+# Everything goes through .venv, made from the locks with uv where it is installed, else venv + pip: `make run` installs what
+# is needed to run, everything else the tools as well (`make install`).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
@@ -9,20 +11,26 @@ UV := $(shell command -v uv 2>/dev/null)
 
 install: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "ami_rotator needs Python 3.11 or newer; %s is %d.%d. Install one and run: make install PYTHON=python3.11" % (sys.executable, v[0], v[1]))'
-ifneq ($(UV),)
-	$(UV) venv --quiet --clear --python $(PYTHON) $(VENV)
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-else
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-endif
-	@touch $(STAMP)
+$(RUNS): requirements.lock requirements-build.lock pyproject.toml
+	$(call environment,-r requirements.lock -r requirements-build.lock)
+	@touch $@
 
-run: install
+$(STAMP): requirements-dev.lock pyproject.toml
+	$(call environment,-r requirements-dev.lock)
+	@touch $(RUNS) $@
+
+define environment
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "ami_rotator needs Python 3.11 or newer; %s is %d.%d. Install one and run: make install PYTHON=python3.11" % (sys.executable, v[0], v[1]))'
+$(if $(UV),
+	$(UV) venv --quiet --clear --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes $(1)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .,
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes $(1)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .)
+endef
+
+run: $(RUNS)
 	$(BIN)/ami-rotator serve
 
 test: install
@@ -50,17 +58,17 @@ contracts: install
 
 check: lint types contracts
 
-# Needs uv. The lock pins every package with its hashes and names no index.
+# Needs uv. The locks pin every package with its hashes and name no index: what runs, what builds a wheel, and all with the tools.
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--group dev pyproject.toml -o requirements.lock
+	$(LOCK) --group dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) --constraint requirements-dev.lock pyproject.toml -o requirements.lock
+	$(LOCK) --constraint requirements-dev.lock --group build -o requirements-build.lock
 
-# The wheel, and the part of the lock that it needs to run: docs/deployment.md.
-wheel: install
-	rm -rf dist && mkdir -p build
+# The wheel; requirements.lock is what it needs: docs/deployment.md.
+wheel: $(RUNS)
+	rm -rf dist
 	$(BIN)/hatchling build -t wheel
-	$(PYTHON) -m venv --clear build/pip
-	build/pip/bin/python deploy/docker/lock_for.py requirements.lock --project pyproject.toml > dist/requirements.txt
 
 # The pages that are made from the program.
 docs: install

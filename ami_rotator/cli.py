@@ -17,10 +17,12 @@ from ami_rotator.cli_opt_outs import opt_outs_cli
 from ami_rotator.cli_plan import plan_command
 from ami_rotator.cli_records import export_command, import_command, migrate_command
 from ami_rotator.cli_serve import serve, simulate
+from ami_rotator.cli_version import version_option
 from ami_rotator.cli_vicidial import vicidial_cli
 from ami_rotator.errors import RotatorError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.callback()(version_option)
 app.command()(serve)
 app.command("migrate")(migrate_command)
 app.command("import")(import_command)

@@ -76,7 +76,8 @@ def simulate(
 
     async def work() -> None:
         stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
         async with Simulator(SimulatorOptions(port=port, secret=secret, http_url=url)) as simulator:
             _console.print(f"AMI on 127.0.0.1:{simulator.port}, user rotator; {rate:g} calls a second.")
             calls = asyncio.create_task(simulator.run(rate, seconds or None))

@@ -28,8 +28,8 @@ _CLI_HEAD = """\
 # Commands
 
 Made from the program by `make docs`; a test holds both together. Each command reads the [settings](settings.md) of the
-folder it is run in. Exit codes: 0 done; 1 it could not be done, and the message says why and what to do; 2 wrong arguments,
-or rows of a file that were not imported."""
+folder it is run in; `ami-rotator --version` needs none. Exit codes: 0 done; 1 it could not be done, and the message says
+why and what to do; 2 wrong arguments, or rows of a file that were not imported."""
 
 
 def settings_page() -> str:

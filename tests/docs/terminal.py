@@ -11,14 +11,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.asterisk_lab import free_port
 
 ROOT = Path(__file__).parents[2]
-_START_S = 90.0
 _COMMAND_S = 900.0
 _STOP_S = 30.0
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "USER")
@@ -29,8 +28,11 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def copy_project(folder: Path, *, with_environment: bool = True) -> None:
-    """Copy what a checkout has, with an environment that is installed already, or none."""
+def copy_project(folder: Path, program: Path | None = None) -> None:
+    """Copy what a checkout has, with an environment that is installed already.
+
+    `program` takes the place of `ami-rotator` in it.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -43,13 +45,14 @@ def copy_project(folder: Path, *, with_environment: bool = True) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
-    if with_environment:
-        # A folder of its own with links inside: whatever a command does to it does not reach the real one.
-        environment = folder / ".venv"
-        environment.mkdir()
-        for name in ("bin", "lib"):
-            (environment / name).symlink_to(ROOT / ".venv" / name)
-        (environment / ".installed").touch()
+    # A folder of its own with links inside: whatever a command does to it does not reach the real one.
+    environment = folder / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "lib").symlink_to(ROOT / ".venv/lib")
+    for file in (ROOT / ".venv/bin").iterdir():
+        (environment / "bin" / file.name).symlink_to(program if program and file.name == "ami-rotator" else file)
+    for stamp in (".runs", ".installed"):
+        (environment / stamp).touch()
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class Terminal:
     ami_port: int = field(default_factory=free_port)
     replaced: dict[str, str] = field(default_factory=dict)
     path: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    start_s: float = 90.0
     _servers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def run(self, block: str) -> str:
@@ -116,15 +121,16 @@ class Terminal:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(("PIP_", "SSL_"))}
-        path = f"{self.path or self.folder / '.venv/bin'}:{kept.get('PATH', '')}"
+        path = f"{self.path or self.folder / '.venv/bin'}:{kept.pop('PATH', '')}"
         own = {"API_PORT": str(self.api_port), "AMI_PORT": str(self.ami_port), "SIMULATOR_CALLS_PER_S": "10"}
-        return kept | own | {"PATH": path, "COLUMNS": "200"}
+        return {"PATH": path, "COLUMNS": "200"} | kept | own | self.variables
 
     def _finish(self, command: str) -> str:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=self.folder,
             env=self._environment(),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=_COMMAND_S,
@@ -141,6 +147,7 @@ class Terminal:
                 ["bash", "-c", command],
                 cwd=self.folder,
                 env=self._environment(),
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -150,7 +157,7 @@ class Terminal:
         return ""
 
     def _wait(self, name: str) -> None:
-        deadline_s = time.monotonic() + _START_S
+        deadline_s = time.monotonic() + self.start_s
         while time.monotonic() < deadline_s:
             if self._servers[name].poll() is not None:
                 raise AssertionError(f"it ended by itself:\n{self.log(name)[-4000:]}")
@@ -172,11 +179,8 @@ def _is_alive(group: int) -> bool:
 
 
 @contextmanager
-def terminal(folder: Path, *, with_environment: bool = True) -> Iterator[Terminal]:
+def terminal(folder: Path, program: Path | None = None) -> Iterator[Terminal]:
     """Give a terminal in a copy of the project in `folder`, which should have a short name (sockets)."""
-    copy_project(folder, with_environment=with_environment)
-    opened = Terminal(folder)
-    try:
+    copy_project(folder, program)
+    with closing(Terminal(folder)) as opened:
         yield opened
-    finally:
-        opened.close()
