@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,43 +13,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ami_rotator.domain.advice import on_limits
-from ami_rotator.domain.caller_id import CallerId
-from ami_rotator.domain.campaign import policy_of
-from ami_rotator.domain.planner import Caps, Demand, Per, Plan, lead_demand, make_plan, what_if
-from ami_rotator.domain.types import Area, Campaign
+from ami_rotator.admin.planning import LeadQuestion, Planned, Planning
+from ami_rotator.clock import SystemClock
+from ami_rotator.domain.planner import Caps, Per, Plan
 from ami_rotator.errors import RotatorError
 from ami_rotator.ledger.database import Database
-from ami_rotator.ledger.demand import past_demand
-from ami_rotator.ledger.inventory import Inventory, LimitDefaults
-from ami_rotator.ledger.lead_list import read_leads
+from ami_rotator.ledger.inventory import LimitDefaults
 from ami_rotator.ledger.migrate import migrate
+from ami_rotator.ledger.upkeep import roll_up_usage
 from ami_rotator.log import set_up_logging
 from ami_rotator.settings import Settings, load_settings
 from ami_rotator.stores import open_stores
 
-_USUAL_CALL_S = 45.0
 _ROWS = 40
 
 
 class PlanError(RotatorError):
     """The plan cannot be made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the plan is to be made of."""
-
-    leads: Path | None
-    campaign: str
-    days: int
-    per: Per
-    daily_limit: int | None
-    hourly_limit: int | None
-    headroom: float
-    calls_per_lead: float
-    lead_days: float
-    hours: float
 
 
 def plan_command(
@@ -69,69 +50,52 @@ def plan_command(
     chosen: dict[str, Per] = {"area": "area", "region": "region", "state": "state", "all": "all"}
     if per not in chosen:
         raise typer.BadParameter("write area, region, state or all", param_hint="--per")
-    asked = Asked(
-        leads, campaign, days, chosen[per], daily_limit, hourly_limit, headroom / 100, calls_per_lead, lead_days, hours
+    question = LeadQuestion(
+        campaign=campaign,
+        days=days,
+        per=chosen[per],
+        daily_limit=daily_limit,
+        hourly_limit=hourly_limit,
+        headroom_percent=headroom,
+        calls_per_lead=calls_per_lead,
+        lead_days=lead_days,
+        hours_a_day=hours,
     )
     settings = load_settings()
     set_up_logging("WARNING")
-    plan, caps, notes = asyncio.run(_plan(settings, asked))
+    found = asyncio.run(_plan(settings, question, leads))
+    plan, caps = found.plan, found.caps
     if as_json:
         totals = {"needed": plan.needed, "buy": plan.buy, "idle": plan.idle, "calls_nowhere": plan.calls_nowhere}
-        answer = {"per": per, "caps": asdict(caps), "totals": totals, "places": plan.places, "notes": notes}
+        answer = {"per": per, "caps": asdict(caps), "totals": totals, "places": plan.places, "notes": found.notes}
         typer.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
         return
-    _print(plan, caps, notes, None if every else _ROWS)
+    _print(plan, caps, found.notes, None if every else _ROWS)
 
 
-async def _plan(settings: Settings, asked: Asked) -> tuple[Plan, Caps, list[str]]:
+async def _plan(settings: Settings, question: LeadQuestion, leads: Path | None) -> Planned:
     defaults = LimitDefaults(
         settings.default_hourly_limit, settings.default_daily_limit, settings.default_cooldown_seconds, settings.zone
     )
     async with open_stores(settings) as stores:
         await migrate(stores.database_dsn)
         async with Database.open(stores.database_dsn) as database:
-            stock = await _stock(Inventory(database, defaults), Campaign(asked.campaign))
-            demand, call_s, notes = await _demand(database, settings, asked)
-    caps = what_if(
-        Caps(
-            max(settings.default_daily_limit, 1),
-            max(settings.default_hourly_limit, 1),
-            busy_s=call_s + settings.default_cooldown_seconds,
-            headroom=asked.headroom,
-        ),
-        daily_limit=asked.daily_limit,
-        hourly_limit=asked.hourly_limit,
-    )
-    notes.extend(on_limits("The limits of this plan", caps.hourly_limit, caps.daily_limit))
-    return make_plan(demand, stock, caps, asked.per), caps, notes
-
-
-async def _stock(inventory: Inventory, campaign: Campaign) -> list[CallerId]:
-    groups = None
-    if campaign:
-        policy = policy_of(campaign, await inventory.campaigns())
-        groups = {*policy.groups, *policy.next_groups}
-    return [item async for batch in inventory.load_all() for item in batch if groups is None or item.group in groups]
-
-
-async def _demand(database: Database, settings: Settings, asked: Asked) -> tuple[dict[Area, Demand], float, list[str]]:
-    if asked.leads is not None:
-        leads = await asyncio.to_thread(read_leads, asked.leads, settings.default_region)
-        notes = [f"{leads.unread} rows of {asked.leads.name} have no phone number."] if leads.unread else []
-        demand = lead_demand(
-            leads.areas, calls_per_lead=asked.calls_per_lead, days=asked.lead_days, hours_a_day=asked.hours
-        )
-        return demand, _USUAL_CALL_S, notes
-    past = await past_demand(database, asked.days, settings.timezone, Campaign(asked.campaign))
-    if not past.calls:
+            planning = Planning(database, defaults, settings.default_region, SystemClock())
+            if leads is not None:
+                return await planning.of_leads(question, leads)
+            # No daemon may run; the calls since the last count would be missing.
+            await roll_up_usage(database, settings.timezone)
+            found = await planning.of_ledger(question)
+    if not found.calls:
+        of_campaign = f" of {question.campaign}" if question.campaign else ""
         raise PlanError(
-            f"The ledger has no calls of the last {asked.days} days{f' of {asked.campaign}' if asked.campaign else ''}."
+            f"The ledger has no calls of the last {question.days} days{of_campaign}."
             " Give a CSV of leads: ami-rotator plan leads.csv, or look further back with --days."
         )
-    return past.areas, past.call_s or _USUAL_CALL_S, []
+    return found
 
 
-def _print(plan: Plan, caps: Caps, notes: list[str], most: int | None) -> None:
+def _print(plan: Plan, caps: Caps, notes: Sequence[str], most: int | None) -> None:
     console = Console(highlight=False)
     table = Table("place", box=None, pad_edge=False)
     for heading in ("calls a day", "an hour", "have", "needed", "buy", "idle", "served", "bound by"):

@@ -448,6 +448,39 @@ CREATE TABLE usage_daily (
 COMMENT ON TABLE usage_daily IS 'As usage_hourly, by day';
 CREATE INDEX usage_daily_by_caller_id ON usage_daily (caller_id, day);
 
+CREATE TABLE demand_hourly (
+    campaign text NOT NULL,
+    hour timestamptz NOT NULL,
+    prefix text COLLATE "C" NOT NULL,
+    calls integer NOT NULL,
+    ended integer NOT NULL,
+    seconds double precision NOT NULL,
+    sample text COLLATE "C" NOT NULL,
+    PRIMARY KEY (campaign, hour, prefix)
+);
+COMMENT ON TABLE demand_hourly IS
+    'How often each area was called, by campaign (empty: by all of them) and hour (of the time zone of the limits); calls that'
+    ' got no caller-ID too, calls to opt-outs not';
+COMMENT ON COLUMN demand_hourly.prefix IS 'How the number called begins: +1 and the area code; elsewhere eight characters';
+COMMENT ON COLUMN demand_hourly.ended IS 'Calls that ended';
+COMMENT ON COLUMN demand_hourly.seconds IS 'How long those held their caller-ID, together';
+COMMENT ON COLUMN demand_hourly.sample IS 'A number called, its last four digits zeros: what its area is read from';
+CREATE INDEX demand_hourly_by_hour ON demand_hourly (hour);
+
+CREATE TABLE demand_daily (
+    campaign text NOT NULL,
+    day date NOT NULL,
+    prefix text COLLATE "C" NOT NULL,
+    calls integer NOT NULL,
+    calls_an_hour integer NOT NULL,
+    ended integer NOT NULL,
+    seconds double precision NOT NULL,
+    sample text COLLATE "C" NOT NULL,
+    PRIMARY KEY (campaign, day, prefix)
+);
+COMMENT ON TABLE demand_daily IS 'As demand_hourly, by day';
+COMMENT ON COLUMN demand_daily.calls_an_hour IS 'Calls in the busiest hour of the day';
+
 CREATE TABLE usage_due (
     hour timestamptz NOT NULL
 );
@@ -522,6 +555,20 @@ BEGIN
             EXCLUDED.answered, EXCLUDED.short, EXCLUDED.busy, EXCLUDED.no_answer, EXCLUDED.not_found, EXCLUDED.declined,
             EXCLUDED.unwanted, EXCLUDED.failed, EXCLUDED.talk_ms)
         WHERE usage_hourly.* IS DISTINCT FROM EXCLUDED.*;
+        INSERT INTO demand_hourly
+        SELECT
+            COALESCE(campaign, ''), one,
+            CASE WHEN destination LIKE '+1%' THEN left(destination, 5) ELSE left(destination, 8) END, count(*),
+            count(ended_at), COALESCE(sum(extract(epoch FROM ended_at - assigned_at)), 0),
+            left(max(destination), -4) || '0000'
+        FROM calls
+        WHERE assigned_at >= one AND assigned_at < one + interval '1 hour' AND destination <> ''
+            AND miss_reason IS DISTINCT FROM 'opted_out' AND (caller_id IS NOT NULL OR miss_reason IS NOT NULL)
+        GROUP BY GROUPING SETS ((campaign, 3), (3))
+        HAVING campaign IS DISTINCT FROM ''
+        ON CONFLICT (campaign, hour, prefix) DO UPDATE SET
+            (calls, ended, seconds, sample) = (EXCLUDED.calls, EXCLUDED.ended, EXCLUDED.seconds, EXCLUDED.sample)
+        WHERE demand_hourly.* IS DISTINCT FROM EXCLUDED.*;
     END LOOP;
     SELECT array_agg(DISTINCT (hour AT TIME ZONE zone)::date) INTO days FROM unnest(due) AS hour WHERE hour >= oldest;
     INSERT INTO usage_daily (
@@ -542,6 +589,15 @@ BEGIN
         EXCLUDED.answered, EXCLUDED.short, EXCLUDED.busy, EXCLUDED.no_answer, EXCLUDED.not_found, EXCLUDED.declined,
         EXCLUDED.unwanted, EXCLUDED.failed, EXCLUDED.talk_ms)
     WHERE usage_daily.* IS DISTINCT FROM EXCLUDED.*;
+    INSERT INTO demand_daily (campaign, day, prefix, calls, calls_an_hour, ended, seconds, sample)
+    SELECT campaign, day, prefix, sum(calls), max(calls), sum(ended), sum(seconds), max(sample)
+    FROM unnest(days) AS day
+    JOIN demand_hourly ON hour >= (day::timestamp AT TIME ZONE zone) AND hour < ((day + 1)::timestamp AT TIME ZONE zone)
+    GROUP BY campaign, day, prefix
+    ON CONFLICT (campaign, day, prefix) DO UPDATE SET
+        (calls, calls_an_hour, ended, seconds, sample)
+        = (EXCLUDED.calls, EXCLUDED.calls_an_hour, EXCLUDED.ended, EXCLUDED.seconds, EXCLUDED.sample)
+    WHERE demand_daily.* IS DISTINCT FROM EXCLUDED.*;
     RETURN cardinality(due);
 END $$;
 COMMENT ON FUNCTION roll_up_usage IS
@@ -567,6 +623,7 @@ BEGIN
     END LOOP;
     DELETE FROM calls_default WHERE assigned_at < first_kept;
     DELETE FROM usage_hourly WHERE hour < first_kept;
+    DELETE FROM demand_hourly WHERE hour < first_kept;
     RETURN dropped;
 END $$;
 COMMENT ON FUNCTION drop_old_calls IS

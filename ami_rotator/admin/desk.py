@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 from ami_rotator.admin.caller_ids import CallerIds
 from ami_rotator.admin.campaigns import Campaigns
+from ami_rotator.admin.opt_outs import OptOutList
 from ami_rotator.admin.passwords import Passwords
+from ami_rotator.admin.planning import Planning
 from ami_rotator.admin.reservations import Reservations
 from ami_rotator.admin.sessions import Sessions
 from ami_rotator.admin.users import SignInLinks, Users
@@ -51,6 +53,8 @@ class AdminDesk:
         self.inspection = Inspection(redis, pool.tag, options.zone, clock)
         self.caller_ids = CallerIds(database, options.defaults, self.inspection, options.region, changed)
         self.campaigns = Campaigns(database, options.defaults, changed)
+        self.opt_outs = OptOutList(database, options.region, changed)
+        self.planning = Planning(database, options.defaults, options.region, clock)
         self.reservations = Reservations(database, pool, self.inspection)
         self.sessions = Sessions(UserBook(database), options.session_key, clock, options.session_s)
         self.users = Users(UserBook(database), self.sessions, Passwords())

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ami_rotator.domain.caller_id import CallerId
 from ami_rotator.domain.geography import north_america, places_of
 from ami_rotator.domain.types import Area, Rung
 
@@ -24,6 +23,17 @@ class Demand:
 
     calls_a_day: float
     calls_an_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Caller-IDs of one area that have the same limits."""
+
+    area: Area
+    hourly_limit: int
+    daily_limit: int
+    max_concurrent: int = 1
+    caller_ids: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +92,24 @@ class Plan:
         """Return how many are more than needed where they are."""
         return sum(place.idle for place in self.places)
 
+    @property
+    def have(self) -> int:
+        """Return how many there are."""
+        return sum(place.have for place in self.places)
+
 
 @dataclass(frozen=True, slots=True)
 class _Capacity:
-    """What one number, or some together, can serve."""
+    """What each of some numbers can serve."""
 
     day: float
     hour: float
     lines: float
+    count: int = 1
 
 
-def make_plan(demand: Mapping[Area, Demand], stock: Iterable[CallerId], caps: Caps, per: Per = "area") -> Plan:
-    """Say how many numbers each place needs. Caller-IDs that are switched off, or whose limit is 0, count as not there.
+def make_plan(demand: Mapping[Area, Demand], stock: Iterable[Stock], caps: Caps, per: Per = "area") -> Plan:
+    """Say how many numbers each place needs. Caller-IDs whose limit is 0 count as not there.
 
     The busiest hours of areas that are taken together are added up: they may not be the same hour, so the need is rather
     over- than underestimated.
@@ -111,7 +127,7 @@ def make_plan(demand: Mapping[Area, Demand], stock: Iterable[CallerId], caps: Ca
     numbers: dict[str, list[_Capacity]] = {}
     for item in stock:
         place = place_of(item.area, per) or item.area
-        if item.switch != "disabled" and item.daily_limit and item.hourly_limit and place:
+        if item.daily_limit and item.hourly_limit and item.caller_ids and place:
             numbers.setdefault(place, []).append(_capacity(item, caps))
     new = _bought(caps)
     places = [
@@ -180,47 +196,50 @@ def _bought(caps: Caps) -> _Capacity:
     return _Capacity(caps.daily_limit, caps.hourly_limit, caps.max_concurrent * 3600 / caps.busy_s)
 
 
-def _capacity(item: CallerId, caps: Caps) -> _Capacity:
+def _capacity(item: Stock, caps: Caps) -> _Capacity:
     if caps.replaces_own:
-        return _bought(caps)
-    return _Capacity(item.daily_limit, item.hourly_limit, item.max_concurrent * 3600 / caps.busy_s)
+        return replace(_bought(caps), count=item.caller_ids)
+    lines = item.max_concurrent * 3600 / caps.busy_s
+    return _Capacity(item.daily_limit, item.hourly_limit, lines, item.caller_ids)
 
 
 def _place(place: str, asked: Demand, numbers: Sequence[_Capacity], new: _Capacity, headroom: float) -> PlacePlan:
     day, hour = asked.calls_a_day * (1 + headroom), asked.calls_an_hour * (1 + headroom)
     each: list[tuple[int, int, Bound]] = [
-        (*_count([number.day for number in numbers], day, new.day), "day"),
-        (*_count([number.hour for number in numbers], hour, new.hour), "hour"),
-        (*_count([number.lines for number in numbers], hour, new.lines), "lines"),
+        (*_count([(number.day, number.count) for number in numbers], day, new.day), "day"),
+        (*_count([(number.hour, number.count) for number in numbers], hour, new.hour), "hour"),
+        (*_count([(number.lines, number.count) for number in numbers], hour, new.lines), "lines"),
     ]
+    have = sum(number.count for number in numbers)
     needed, buy, bound_by = max(each, key=lambda item: (item[1], item[0]))
     needed = max(item[0] for item in each)
     served = min(
-        _share(sum(number.day for number in numbers), asked.calls_a_day),
-        _share(sum(number.hour for number in numbers), asked.calls_an_hour),
-        _share(sum(number.lines for number in numbers), asked.calls_an_hour),
+        _share(sum(number.day * number.count for number in numbers), asked.calls_a_day),
+        _share(sum(number.hour * number.count for number in numbers), asked.calls_an_hour),
+        _share(sum(number.lines * number.count for number in numbers), asked.calls_an_hour),
     )
     return PlacePlan(
         place=place,
         calls_a_day=math.ceil(asked.calls_a_day),
         calls_an_hour=math.ceil(asked.calls_an_hour),
-        have=len(numbers),
+        have=have,
         needed=needed,
         buy=buy,
-        idle=max(len(numbers) - needed, 0),
+        idle=max(have - needed, 0),
         served_share=round(served, 3),
         bound_by=bound_by if needed else "",
     )
 
 
-def _count(have: Sequence[float], wanted: float, new: float) -> tuple[int, int]:
+def _count(have: Sequence[tuple[float, int]], wanted: float, new: float) -> tuple[int, int]:
     """Return how many numbers serve what is wanted, the strongest first and bought ones last, and how many are bought."""
     used = 0
-    for capacity in sorted(have, reverse=True):
+    for capacity, count in sorted(have, reverse=True):
         if wanted <= 1e-9:
             break
-        wanted -= capacity
-        used += 1
+        taken = min(count, math.ceil(wanted / capacity - 1e-9))
+        wanted -= taken * capacity
+        used += taken
     buy = math.ceil(wanted / new - 1e-9) if wanted > 1e-9 else 0
     return used + buy, buy
 

@@ -1,21 +1,21 @@
 -- demand_by_prefix --
--- Calls of the last $1 days by beginning of the destination: on the busiest day (of zone $2), in the busiest hour, in all, and
--- how many seconds a call takes. $3: of one campaign; empty: of all. Calls that got no caller-ID are demand too.
-WITH hours AS (
-    SELECT
-        CASE WHEN destination LIKE '+1%' THEN left(destination, 5) ELSE left(destination, 8) END AS prefix,
-        date_trunc('hour', assigned_at AT TIME ZONE $2) AS hour, count(*) AS calls, count(ended_at) AS ended,
-        max(destination) AS sample,
-        COALESCE(sum(extract(epoch FROM ended_at - assigned_at)), 0) AS seconds
-    FROM calls
-    WHERE assigned_at >= now() - make_interval(days => $1::integer) AND destination <> ''
-        AND miss_reason IS DISTINCT FROM 'opted_out' AND ($3 = '' OR campaign = $3)
-    GROUP BY 1, 2
-), days AS (
-    SELECT prefix, hour::date AS day, sum(calls) AS calls FROM hours GROUP BY 1, 2
-)
+-- Calls since the day $1 by beginning of the destination: on the busiest day, in the busiest hour, in all, and how many seconds
+-- they took. $2: of one campaign; empty: of all. Calls that got no caller-ID are demand too.
 SELECT
-    prefix, (SELECT max(calls) FROM days WHERE days.prefix = hours.prefix)::bigint AS calls_a_day,
-    max(calls)::bigint AS calls_an_hour, sum(calls)::bigint AS calls, sum(ended)::bigint AS ended,
-    sum(seconds)::float8 AS seconds, max(sample) AS sample
-FROM hours GROUP BY prefix;
+    prefix, max(calls)::bigint AS calls_a_day, max(calls_an_hour)::bigint AS calls_an_hour, sum(calls)::bigint AS calls,
+    sum(ended)::bigint AS ended, sum(seconds)::float8 AS seconds, max(sample) AS sample
+FROM demand_daily WHERE campaign = $2 AND day >= $1
+GROUP BY prefix;
+
+-- stock_by_area --
+-- Caller-IDs that are not disabled, of the groups $1 (null: of all), counted by area, group and limits: their own, their
+-- group's, the defaults $2 and $3. Those that warm up since day $4 or later are counted by the first day of it.
+SELECT
+    c.area, COALESCE(c.hourly_limit, g.hourly_limit, $2::integer) AS hourly_limit,
+    COALESCE(c.daily_limit, g.daily_limit, $3::integer) AS daily_limit, g.max_concurrent,
+    CASE WHEN c.warmup_from >= $4::date THEN COALESCE(g.warmup, '') ELSE '' END AS warmup, g.timezone,
+    CASE WHEN c.warmup_from >= $4::date AND g.warmup IS NOT NULL THEN c.warmup_from END AS warmup_from,
+    count(*)::integer AS caller_ids
+FROM caller_ids AS c JOIN group_policies AS g ON g.name = c.group_name
+WHERE c.switch <> 'disabled' AND ($1::text[] IS NULL OR c.group_name = ANY ($1::text[]))
+GROUP BY 1, 2, 3, 4, 5, 6, 7;

@@ -27,9 +27,11 @@ PAGES = {
     "caller-id": f"/caller-ids/{NUMBER}",
     "campaigns": "/campaigns",
     "campaign": "/campaigns/SALES",
+    "plan": "/plan?headroom_percent=50",
     "calls": "/calls",
     "dialers": "/dialers",
     "jobs": "/jobs",
+    "opt-outs": "/opt-outs",
     "audit": "/audit",
     "users": "/users",
 }
@@ -148,6 +150,20 @@ async def test_without_javascript_the_ladder_of_what_is_entered_is_a_button_away
         await expect(page.locator("#r-area")).to_have_value("")
 
 
+async def test_a_plan_is_made_for_a_list_of_leads_without_javascript(chromium: Browser, demo: DaemonProcess) -> None:
+    leads = b"phone_number\n" + b"2125550100\n" * 3000
+    async with signed_in(chromium, demo, java_script_enabled=False) as (page, complaints):
+        await page.click("nav >> text=Plan")
+        await page.click("summary:has-text('For a list of leads')")
+        await page.set_input_files("#file", {"name": "leads.csv", "mimeType": "text/csv", "buffer": leads})
+        await page.fill("#f-daily", "5")
+        await page.click("button:has-text('Plan for this list')")
+        await expect(page.locator(".figures")).to_contain_text("for 3,000 leads of leads.csv")
+        await expect(page.locator("section:has(#h-buy) tbody tr")).to_have_count(1)
+
+        assert complaints == []
+
+
 async def test_a_user_signs_in_by_name_sees_their_pages_and_signs_out(chromium: Browser, demo: DaemonProcess) -> None:
     async with signed_in(chromium, demo) as (page, _):
         await page.goto("/users")
@@ -162,7 +178,7 @@ async def test_a_user_signs_in_by_name_sees_their_pages_and_signs_out(chromium: 
         await page.wait_for_url("**/dashboard")
         shown = await page.locator("nav.pages a").all_inner_texts()
 
-        assert shown == ["Now", "Caller-IDs", "Campaigns", "Calls", "Dialers", "Jobs"]
+        assert shown == ["Now", "Caller-IDs", "Campaigns", "Plan", "Calls", "Dialers", "Jobs"]
         await page.goto("/caller-ids")
         assert await page.locator("#c-action").count() == 0
         await page.goto("/users")

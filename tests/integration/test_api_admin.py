@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ami_rotator.clock import SystemClock
-from ami_rotator.domain.types import Assignment
+from ami_rotator.domain.types import Assignment, Miss
 from ami_rotator.http.api.problems import CODES
 from ami_rotator.http.api.routes import ENDPOINTS
 from ami_rotator.http.limits import MinuteLimits
@@ -115,6 +115,44 @@ async def test_a_policy_is_put_patched_and_refused_field_by_field(api: ApiRig) -
     assert (await api.json("GET", "/groups/west"))[1]["max_concurrent"] == 2
     assert (await api.json("DELETE", "/campaigns/SALES"))[0] == 204
     assert (await api.json("DELETE", "/campaigns/SALES"))[0] == 404
+
+
+async def test_opt_outs_are_added_listed_and_removed_by_operators_and_calls_to_them_get_nothing(api: ApiRig) -> None:
+    await api.json("POST", "/caller-ids", json={"number": "2125550100"})
+    operator, viewer = await api.user("operator"), await api.user("viewer")
+    numbers = ["(305) 555-0199", "2125550111", "+442071234567"]
+
+    status, added = await api.json("POST", "/opt-outs", json={"numbers": numbers, "note": "asked"}, headers=operator)
+    assert (status, added) == (200, {"done": 3, "unchanged": 0, "in_pool": True})
+    miss = await assign(api.bench.pool, call(1))
+    assert isinstance(miss, Miss)
+    assert miss.reason == "opted_out"
+    _, again = await api.json("POST", "/opt-outs", json={"numbers": numbers[:1], "campaign": "SALES"}, headers=operator)
+    assert again["done"] == 1
+
+    _, first = await api.json("GET", "/opt-outs?limit=2", headers=operator)
+    _, second = await api.json("GET", f"/opt-outs?limit=2&after={first['next']}", headers=operator)
+    found = [(item["destination"], item["campaign"], item["note"]) for item in (*first["items"], *second["items"])]
+    assert found == [
+        ("+12125550111", "", "asked"), ("+13055550199", "", "asked"), ("+13055550199", "SALES", ""),
+        ("+442071234567", "", "asked"),
+    ]  # fmt: skip
+    assert second["next"] == ""
+    _, some = await api.json("GET", "/opt-outs?number=305", headers=operator)
+    assert [item["campaign"] for item in some["items"]] == ["", "SALES"]
+
+    body = {"numbers": ["3055550199", "2125550999"]}
+    assert (await api.json("POST", "/opt-outs/remove", json=body, headers=operator))[1] == {
+        "done": 1, "unchanged": 1, "in_pool": True,
+    }  # fmt: skip
+    status, problem = await api.json("POST", "/opt-outs", json={"numbers": ["2125550100", "hello"]}, headers=operator)
+    assert (status, problem["errors"][0]["field"]) == (422, "numbers")
+    for method, path in (("GET", "/opt-outs"), ("POST", "/opt-outs"), ("POST", "/opt-outs/remove")):
+        assert (await api.json(method, path, json=body, headers=viewer))[0] == 403
+    _, audit = await api.json("GET", "/audit?kind=opt_out&limit=100")
+    assert sorted((item["actor"], item["action"]) for item in audit["items"]) == [("operator", "added")] * 4 + [
+        ("operator", "removed")
+    ]
 
 
 async def test_reservations_are_listed_and_ended(api: ApiRig) -> None:

@@ -204,6 +204,12 @@ async def test_a_day_and_a_month_are_drawn_with_their_tables(at: PagesRig, datab
 
 async def test_a_hundred_thousand_make_no_page_large_or_slow(at: PagesRig, database: Database) -> None:
     await fill(database, 100_000)
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO demand_daily SELECT '', CURRENT_DATE - day, '+1' || area, 900 + day, 90, 900, 30000,"
+            " '+1' || area || '5550000' FROM generate_series(0, 91) AS day, (SELECT DISTINCT area FROM caller_ids) AS a",
+            timeout=60,
+        )
     for path in (
         "/caller-ids",
         "/caller-ids?sort=-carrier&group=sales",
@@ -211,6 +217,8 @@ async def test_a_hundred_thousand_make_no_page_large_or_slow(at: PagesRig, datab
         "/caller-ids/12005000000",
         "/campaigns",
         "/campaigns/SALES",
+        "/plan",
+        "/plan?per=state&daily_limit=100&hourly_limit=20",
         "/calls",
         "/audit",
     ):

@@ -171,6 +171,25 @@ async def test_users_are_added_changed_and_deleted_after_a_question(at: PagesRig
     assert "Nobody by name yet" in await at.page("/users")
 
 
+async def test_opt_outs_are_put_on_the_list_found_and_taken_off(at: PagesRig) -> None:
+    assert "Nobody is on the list." in await at.page("/opt-outs")
+    form = {"numbers": "(212) 555-0100\r\n\r\n+442071234567\r\n2125550100", "campaign": "SALES", "note": "asked <b>"}
+    _, text = await at.post("/opt-outs", form)
+    assert "2 numbers were put on the list" in text
+    assert "asked &lt;b&gt;" in text
+    assert re.findall(r'<tr><th scope="row">([^<]+)</th><td>SALES', text) == ["2125550100", "442071234567"]
+    assert "442071234567" not in await at.page("/opt-outs?number=212-5")
+    _, text = await at.post("/opt-outs/remove", {"numbers": "+12125550100", "campaign": "SALES"})
+    assert "1 number was taken off the list." in text
+    assert "No number on the list begins so." in await at.page("/opt-outs?number=212")
+    for wrong, said in (("hello", "cannot be read as a phone number"), ("", "Write one a line")):
+        status, text = await at.post("/opt-outs", {"numbers": wrong})
+        assert (status, said in text) == (400, True)
+    audit = await at.page("/audit?kind=opt_out")
+
+    assert (audit.count("opt out added"), audit.count("opt out removed")) == (2, 1)
+
+
 async def test_a_viewer_looks_and_changes_nothing(at: PagesRig) -> None:
     await at.post("/users", {"name": "vera", "role": "viewer", "password": "a long password for vera 1"})
     await at.post("/caller-ids/add", {"number": "2125550100"})
@@ -181,18 +200,19 @@ async def test_a_viewer_looks_and_changes_nothing(at: PagesRig) -> None:
         "/caller-ids/12125550100",
         "/campaigns",
         "/campaigns/SALES",
+        "/plan",
         "/calls",
         "/dialers",
         "/jobs",
     ):
         text = await at.page(path)
         assert "/audit" not in text
-    for path in ("/audit", "/audit/export.csv", "/users", "/caller-ids/import"):
+    for path in ("/audit", "/audit/export.csv", "/users", "/caller-ids/import", "/opt-outs"):
         assert (await at.get(path))[0] == 403, path
     for path in (
         "/caller-ids", "/caller-ids/add", "/caller-ids/import", "/caller-ids/import/now", "/caller-ids/12125550100",
         "/caller-ids/12125550100/switch", "/campaigns", "/campaigns/SALES", "/campaigns/SALES/remove", "/jobs", "/users",
-        "/users/vera", "/sessions/end",
+        "/users/vera", "/sessions/end", "/opt-outs", "/opt-outs/remove",
     ):  # fmt: skip
         assert (await at.post(path, {"action": "disable", "number": "+12125550100"}))[0] == 403, path
 
@@ -233,4 +253,4 @@ async def test_every_link_leads_somewhere_and_no_page_has_anything_inline(at: Pa
             - {p for p in links(text) if p.endswith(("/switch", "/remove", "/preview", "/add", "/end"))}
         )
 
-    assert {"/campaigns", "/calls", "/dialers", "/jobs", "/audit", "/users"} <= seen
+    assert {"/campaigns", "/plan", "/opt-outs", "/calls", "/dialers", "/jobs", "/audit", "/users"} <= seen

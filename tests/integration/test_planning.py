@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+import re
 import subprocess
 import sys
+import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import FormData
+from redis.asyncio import Redis
 
 from ami_rotator.cli_campaigns import ExchangeFileError, read_exchanges
 from ami_rotator.domain.planner import Demand
 from ami_rotator.domain.types import Area, Campaign
 from ami_rotator.ledger.database import Database
-from ami_rotator.ledger.demand import past_demand
+from ami_rotator.ledger.demand import past_demand, stock_by_area
+from ami_rotator.ledger.inventory import LimitDefaults
 from ami_rotator.ledger.lead_list import LeadListError, read_leads
+from ami_rotator.ledger.upkeep import roll_up_usage
+from tests.support.api_rig import api_rig
+from tests.support.pages_rig import PagesRig, pages_rig
 
 
 async def add_calls(database: Database, calls: list[tuple[datetime, str, str, str | None]]) -> None:
@@ -43,9 +53,10 @@ async def test_demand_is_the_busiest_day_and_hour_of_each_area_misses_too(databa
         (day - timedelta(days=30), "+12125550199", "SALES", None),
     ]
     await add_calls(database, [*busy, *later, *other, *abroad, *left_out])
+    await roll_up_usage(database, "UTC")
 
-    everything = await past_demand(database, 14, "UTC")
-    survey = await past_demand(database, 14, "UTC", Campaign("SURVEY"))
+    everything = await past_demand(database, (day - timedelta(days=11)).date())
+    survey = await past_demand(database, (day - timedelta(days=11)).date(), Campaign("SURVEY"))
 
     assert everything.areas == {Area("212"): Demand(35, 30), Area("+4420"): Demand(4, 4)}
     assert (everything.calls, everything.call_s) == (49, 20.0)
@@ -87,6 +98,123 @@ def test_an_exchange_file_gives_cities_by_six_digits(tmp_path: Path) -> None:
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ExchangeFileError, match="npa, nxx and city"):
         read_exchanges(path)
+
+
+async def fill_ledger_and_stock(database: Database) -> None:
+    """240 calls a day to 212, 10 an hour, on four days, 5 to toll-free; 3 numbers in 212 and one each in 646 and 415."""
+    first = (datetime.now(UTC) - timedelta(days=5)).replace(hour=0, minute=0, second=0, microsecond=0)
+    calls: list[tuple[datetime, str, str, str | None]] = [
+        (first + timedelta(days=day, hours=hour, seconds=second), "+12125550199", "SALES", None)
+        for day in range(4)
+        for hour in range(24)
+        for second in range(10)
+    ]
+    calls += [(first, "+18005550100", "SURVEY", "none_free")] * 5
+    await add_calls(database, calls)
+    await roll_up_usage(database, "America/New_York")
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO caller_ids (caller_id, area, daily_limit, hourly_limit, switch) VALUES"
+            " ('+12125550001', '212', 30, 10, 'active'), ('+12125550002', '212', 30, 10, 'active'),"
+            " ('+12125550003', '212', 30, 10, 'resting'), ('+12125550004', '212', 30, 10, 'disabled'),"
+            " ('+16465550001', '646', 30, 10, 'active'), ('+14155550001', '415', 30, 10, 'active')"
+        )
+
+
+@pytest.fixture
+async def at(database: Database, redis_client: Redis) -> AsyncIterator[PagesRig]:
+    async with pages_rig(database, redis_client) as rig:
+        await rig.sign_in()
+        yield rig
+
+
+def figures(text: str) -> dict[str, str]:
+    """The figures of the page by their names."""
+    return dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", text))
+
+
+def rows(text: str, id: str) -> list[list[str]]:
+    """The rows of one of its tables."""
+    found = re.search(rf'id="h-{id}">.*?<tbody>(.*?)</tbody>', text, re.DOTALL)
+    cells = r"<t[hd][^>]*>(?:<a [^>]*>|<strong>)?([^<]*)"
+    return [re.findall(cells, row) for row in found[1].split("</tr>")[:-1]] if found else []
+
+
+async def test_the_page_says_what_to_buy_what_is_idle_and_what_if(at: PagesRig, database: Database) -> None:
+    await fill_ledger_and_stock(database)
+    as_it_is = await at.page("/plan?headroom_percent=0&daily_limit=&campaign=")
+    what_if = await at.page("/plan?headroom_percent=0&daily_limit=40&hourly_limit=20")
+    together = await at.page("/plan?per=region&headroom_percent=0")
+    survey = await at.page("/plan?campaign=SURVEY")
+
+    assert figures(as_it_is) == {"Calls a day": "245", "Caller-IDs": "5", "Needed": "4", "To buy": "1", "Idle": "2"}
+    assert rows(as_it_is, "buy") == [["212", "240", "10", "3", "4", "1", "38 %", "daily limit"]]
+    assert [row[0] for row in rows(as_it_is, "idle")] == ["415", "646"]
+    assert "5 calls a day go to no place" in as_it_is
+    assert "212: 240 calls a day, 3 of 4 caller-IDs, 1 to buy" in as_it_is
+    assert (figures(what_if)["Needed"], figures(what_if)["To buy"]) == ("6", "3")
+    assert 'name="daily_limit" inputmode="numeric" maxlength="9" value="40"' in what_if
+    assert [row[:5] for row in rows(together, "buy")] == [["212", "240", "10", "4", "5"]]
+    assert "5 calls a day go to no place" in survey
+
+
+async def test_the_page_plans_for_a_list_of_leads_and_keeps_nothing_of_it(at: PagesRig) -> None:
+    form = FormData({"calls_per_lead": "4", "lead_days": "5", "hours_a_day": "8", "daily_limit": "100"})
+    form.add_field("file", b"phone_number\n" + b"2125550100\n" * 1000 + b"nobody\n", filename="leads.csv")
+    _, text = await at.post("/plan", form)
+    nothing = FormData({"calls_per_lead": "4"})
+    nothing.add_field("file", b"name\nAnn\n", filename="leads.csv")
+    status, refused = await at.post("/plan", nothing)
+
+    assert figures(text) | {"Calls a day": "800", "Needed": "10", "To buy": "10"} == figures(text)
+    assert "for 1,000 leads of leads.csv" in text
+    assert "1 rows have no phone number." in text
+    assert 'name="calls_per_lead" inputmode="decimal" maxlength="6" value="4"' in text
+    assert (status, "The file has no column with phone numbers" in refused) == (400, True)
+
+
+async def test_the_page_exports_all_places_and_says_what_is_missing_or_wrong(at: PagesRig, database: Database) -> None:
+    assert "New calls are counted every minute" in await at.page("/plan")
+    await fill_ledger_and_stock(database)
+    table = list(csv.DictReader((await at.page("/plan/export.csv?headroom_percent=0")).splitlines()))
+    status, text = await at.get("/plan?days=0")
+
+    assert [(row["place"], row["buy"], row["idle"]) for row in table] == [
+        ("212", "1", "0"), ("415", "0", "1"), ("646", "0", "1"),
+    ]  # fmt: skip
+    assert (status, "Days: Input should be greater than or equal to 1." in text) == (400, True)
+
+
+async def test_the_api_gives_the_same_plan_and_takes_a_list(database: Database, redis_client: Redis) -> None:
+    await fill_ledger_and_stock(database)
+    async with api_rig(database, redis_client) as api:
+        viewer = await api.user("viewer")
+        _, plan = await api.json("GET", "/plan?headroom_percent=0", headers=viewer)
+        _, leads = await api.json("POST", "/plan?calls_per_lead=4", data="phone_number\n" + "2125550100\n" * 1000)
+        status, problem = await api.json("POST", "/plan", data="name\nAnn\n")
+
+    assert plan["totals"] == {"have": 5, "needed": 4, "buy": 1, "idle": 2, "calls_nowhere": 5}
+    assert plan["calls"] == 965
+    assert plan["places"][0] | {"place": "212", "buy": 1, "bound_by": "day"} == plan["places"][0]
+    assert (leads["calls"], leads["places"][0]["calls_a_day"]) == (1000, 800)
+    assert (status, problem["errors"][0]["field"]) == (422, "body")
+    assert "/tmp" not in problem["detail"]
+
+
+async def test_numbers_that_warm_up_count_with_their_limit_of_today(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute("UPDATE groups SET warmup = '5,10,20'")
+        await connection.execute(
+            "INSERT INTO caller_ids (caller_id, area, daily_limit, warmup_from) VALUES"
+            " ('+12125550001', '212', 50, CURRENT_DATE), ('+12125550002', '212', 50, CURRENT_DATE - 40),"
+            " ('+12125550003', '212', 50, NULL)"
+        )
+    stock = await stock_by_area(database, None, LimitDefaults(20, 1000, 0), time.time())
+
+    assert sorted((item.daily_limit, item.caller_ids) for item in stock) in (
+        [(5, 1), (50, 2)],
+        [(5, 1), (50, 1), (50, 1)],
+    )
 
 
 # One process for all commands: starting one costs more than running it.

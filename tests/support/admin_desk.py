@@ -18,7 +18,9 @@ from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.access import Actor
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import Inventory, LimitDefaults
+from ami_rotator.ledger.opt_outs import OptOuts
 from ami_rotator.ledger.users import UserBook
+from ami_rotator.pool.opt_outs import Entry, PoolOptOuts
 from ami_rotator.pool.redis_pool import RedisPool
 from tests.support.pool_setup import open_pool
 
@@ -43,9 +45,14 @@ class Bench:
         async for batch in Inventory(self.database, DEFAULTS).load_all():
             await self.pool.put(batch, generation)
         await self.pool.prune(generation)
+        await PoolOptOuts(self.pool).replace(self._opted_out())
         if not self.is_open:
             await open_pool(self.pool)
             self.is_open = True
+
+    async def _opted_out(self) -> AsyncIterator[list[Entry]]:
+        async for batch in OptOuts(self.database).load_all():
+            yield [(item.destination, item.campaign) for item in batch]
 
 
 def make_bench(database: Database, redis: Redis, *, clock: Clock | None = None, key: str = KEY) -> Bench:

@@ -4,15 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ami_rotator.domain.caller_id import CallerId, Switch
-from ami_rotator.domain.planner import Caps, Demand, PlacePlan, Plan, lead_demand, make_plan, what_if
-from ami_rotator.domain.types import E164, Area, Group
+from ami_rotator.domain.planner import Caps, Demand, PlacePlan, Plan, Stock, lead_demand, make_plan, what_if
+from ami_rotator.domain.types import Area
 
 HUNDRED = Caps(daily_limit=100, hourly_limit=20, busy_s=60, headroom=0)
 
 
-def number(index: int, area: str = "212", *, daily: int = 100, hourly: int = 20, switch: Switch = "active") -> CallerId:
-    return CallerId(E164(f"+1{area}555{index:04}"), Area(area), Group("default"), hourly, daily, 0, switch=switch)
+def some(count: int = 1, area: str = "212", *, daily: int = 100, hourly: int = 20) -> Stock:
+    return Stock(Area(area), hourly, daily, caller_ids=count)
 
 
 def only(plan: Plan) -> PlacePlan:
@@ -47,7 +46,7 @@ def test_headroom_comes_on_top() -> None:
 
 
 def test_numbers_that_are_there_count_with_their_own_limits() -> None:
-    stock = [number(1, daily=500), number(2, daily=50), number(3, daily=0), number(4, switch="disabled")]
+    stock = [some(daily=500), some(daily=50), some(daily=0)]
 
     plan = only(make_plan({Area("212"): Demand(700, 10)}, stock, HUNDRED))
 
@@ -56,7 +55,7 @@ def test_numbers_that_are_there_count_with_their_own_limits() -> None:
 
 
 def test_numbers_that_nobody_needs_where_they_are_are_idle() -> None:
-    plan = make_plan({Area("212"): Demand(150, 5)}, [*map(number, range(5)), number(1, "415")], HUNDRED)
+    plan = make_plan({Area("212"): Demand(150, 5)}, [some(5), some(1, "415")], HUNDRED)
 
     assert [(place.place, place.have, place.needed, place.idle) for place in plan.places] == [
         ("212", 5, 2, 3),
@@ -66,7 +65,7 @@ def test_numbers_that_nobody_needs_where_they_are_are_idle() -> None:
 
 
 def test_other_caps_can_be_tried() -> None:
-    demand, stock = {Area("212"): Demand(1000, 50)}, [number(n, daily=1000, hourly=1000) for n in range(2)]
+    demand, stock = {Area("212"): Demand(1000, 50)}, [some(2, daily=1000, hourly=1000)]
     loose = only(make_plan(demand, stock, HUNDRED))
 
     tight = only(make_plan(demand, stock, what_if(HUNDRED, daily_limit=50, hourly_limit=None)))
@@ -78,7 +77,7 @@ def test_other_caps_can_be_tried() -> None:
 def test_numbers_of_one_overlay_serve_each_other_where_regions_are_planned() -> None:
     demand = {Area("212"): Demand(100, 5), Area("646"): Demand(100, 5), Area("718"): Demand(100, 5)}
 
-    plan = make_plan(demand, [number(1, "332")], HUNDRED, "region")
+    plan = make_plan(demand, [some(1, "332")], HUNDRED, "region")
 
     assert {place.place: (place.have, place.needed) for place in plan.places} == {"212": (1, 2), "347": (0, 1)}
     assert [p.place for p in make_plan(demand, [], HUNDRED, "state").places] == ["US-NY"]
@@ -107,20 +106,21 @@ def test_caps_that_make_no_plan_are_refused_with_what_to_write(wrong: Caps) -> N
 @given(
     st.integers(0, 50_000),
     st.integers(0, 5_000),
-    st.lists(st.tuples(st.integers(1, 500), st.integers(1, 100)), max_size=40),
+    st.lists(st.tuples(st.integers(1, 500), st.integers(1, 100), st.integers(1, 30)), max_size=10),
     st.integers(1, 300),
     st.integers(1, 60),
 )
 def test_what_the_plan_says_is_enough_and_one_less_is_not(
-    day: int, hour: int, limits: list[tuple[int, int]], daily: int, hourly: int
+    day: int, hour: int, limits: list[tuple[int, int, int]], daily: int, hourly: int
 ) -> None:
-    stock = [number(n, daily=a, hourly=b) for n, (a, b) in enumerate(limits)]
+    stock = [some(count, daily=a, hourly=b) for a, b, count in limits]
     caps = Caps(daily, hourly, busy_s=30, headroom=0)
 
     plan = make_plan({Area("212"): Demand(day, hour)}, stock, caps).places[0]
 
     lines = 120
-    capacity = [sum(a for a, _ in limits), sum(b for _, b in limits), lines * len(limits)]
+    have = sum(count for *_, count in limits)
+    capacity = [sum(a * count for a, _, count in limits), sum(b * count for _, b, count in limits), lines * have]
 
     def serves(bought: int) -> bool:
         return (
@@ -131,5 +131,6 @@ def test_what_the_plan_says_is_enough_and_one_less_is_not(
 
     assert serves(plan.buy)
     assert plan.buy == 0 or not serves(plan.buy - 1)
+    assert plan.have == have
     assert plan.have + plan.buy >= plan.needed
     assert plan.idle == 0 or plan.buy == 0

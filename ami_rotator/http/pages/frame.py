@@ -29,9 +29,11 @@ _NAVIGATION: tuple[tuple[str, str, Role], ...] = (
     ("/dashboard", "Now", "viewer"),
     ("/caller-ids", "Caller-IDs", "viewer"),
     ("/campaigns", "Campaigns", "viewer"),
+    ("/plan", "Plan", "viewer"),
     ("/calls", "Calls", "viewer"),
     ("/dialers", "Dialers", "viewer"),
     ("/jobs", "Jobs", "viewer"),
+    ("/opt-outs", "Opt-outs", "operator"),
     ("/audit", "Audit", "admin"),
     ("/users", "Users", "admin"),
 )
@@ -44,6 +46,8 @@ _DONE = {
     "rest": "{n} caller-IDs rest.",
     "move": "{n} caller-IDs were moved.",
     "limits": "The limits of {n} caller-IDs were set.",
+    "opted_out": "{n} numbers were put on the list; calls to them keep VICIdial's own number from now on.",
+    "opted_in": "{n} numbers were taken off the list.",
     "wished": "The job was asked for; it runs within a few seconds.",
 }
 PAGES = web.AppKey("PAGES", PageDeps)
@@ -166,7 +170,9 @@ def done(request: web.Request) -> str:
     number = f"{int(count):,}" if count.isascii() and count.isdigit() and len(count) < 10 else "0"
     text = _DONE.get(request.query.get("done", ""), "").replace("{n}", number)
     return (
-        text.replace("1 caller-IDs were", "1 caller-ID was").replace("1 caller-IDs rest", "1 caller-ID rests")
+        text.replace("1 caller-IDs were", "1 caller-ID was")
+        .replace("1 numbers were", "1 number was")
+        .replace("1 caller-IDs rest", "1 caller-ID rests")
         if (number == "1")
         else text
     )

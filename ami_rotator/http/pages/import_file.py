@@ -18,6 +18,7 @@ FILE_MAX = 32 * 1024 * 1024
 PROBLEMS_SHOWN = 200
 KEEP_S = 1800.0
 _FILES_MAX = 8
+_FIELD_MAX = 1000
 _UPLOAD_S = 120.0
 _NAME = re.compile(r"[0-9a-f]{32}")
 
@@ -72,7 +73,7 @@ async def preview(request: web.Request) -> web.Response:
     name, path = request.app[WAITING].new()
     try:
         async with asyncio.timeout(_UPLOAD_S):
-            title = await _take(request, path)
+            title, _ = await take_file(request, path, FILE_MAX, "Split it, or use: ami-rotator import FILE.csv")
         report = await frame.pages.caller_ids.import_file(frame.visitor.actor, path, dry_run=True)
     except (CsvFileError, FormError, TimeoutError) as error:
         path.unlink(missing_ok=True)
@@ -107,20 +108,30 @@ async def import_for_good(request: web.Request) -> web.Response:
     return back("/caller-ids", done="imported", n=report.added + report.updated)
 
 
-async def _take(request: web.Request, path: Path) -> str:
-    """Write the file of a form to `path`; return the name it had."""
+async def take_file(request: web.Request, path: Path, most: int, or_else: str) -> tuple[str, dict[str, str]]:
+    """Write the file of a form to `path`; return the name it had, and the form's other fields.
+
+    Raises:
+        FormError: there is none, or it has more than `most` bytes: `or_else` says what to do then.
+    """
     if not request.content_type.startswith("multipart/"):
         raise FormError("No file was sent. Choose a CSV file.")
+    title, fields = "", {}
     async for part in await request.multipart():
-        if not isinstance(part, BodyPartReader) or part.name != "file":
+        if not isinstance(part, BodyPartReader):
+            continue
+        if part.name != "file":
+            fields[part.name or ""] = (await part.read_chunk(_FIELD_MAX)).decode(errors="replace")
             continue
         size = 0
         with path.open("wb") as target:
             while chunk := await part.read_chunk(1 << 16):
                 size += len(chunk)
-                if size > FILE_MAX:
-                    raise FormError("The file has more than 32 MB. Split it, or use: ami-rotator import FILE.csv")
+                if size > most:
+                    raise FormError(f"The file has more than {most >> 20} MB. {or_else}")
                 target.write(chunk)
         if size:
-            return (part.filename or "the file")[:100]
-    raise FormError("No file was sent. Choose a CSV file.")
+            title = (part.filename or "the file")[:100]
+    if not title:
+        raise FormError("No file was sent. Choose a CSV file.")
+    return title, fields

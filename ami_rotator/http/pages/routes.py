@@ -9,7 +9,19 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ami_rotator.http.pages import audit, caller_id, caller_ids, calls, campaigns, dialers, import_file, jobs, users
+from ami_rotator.http.pages import (
+    audit,
+    caller_id,
+    caller_ids,
+    calls,
+    campaigns,
+    dialers,
+    import_file,
+    jobs,
+    opt_outs,
+    plan,
+    users,
+)
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.http.pages.frame import PAGES
 
@@ -35,6 +47,12 @@ def add_pages(app: web.Application, pages: PageDeps) -> None:
     post("/campaigns/{name}", campaigns.save_campaign)
     post("/campaigns/{name}/preview", campaigns.preview)
     post("/campaigns/{name}/remove", campaigns.remove_campaign)
+    get("/plan", plan.plan)
+    get("/plan/export.csv", plan.export)
+    post("/plan", plan.plan_for_leads)
+    get("/opt-outs", opt_outs.opt_outs)
+    post("/opt-outs", opt_outs.add_opt_outs)
+    post("/opt-outs/remove", opt_outs.remove_opt_outs)
     get("/calls", calls.calls)
     get("/calls/{reservation}", calls.call)
     get("/dialers", dialers.dialers)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from ami_rotator.domain.geography import north_america
 from ami_rotator.domain.types import Area
@@ -35,6 +35,8 @@ _ROWS = (
 )
 _CANADA = frozenset(["YT", "NT", "NU", "NL", "BC", "AB", "SK", "MB", "ON", "QC", "NB", "PE", "NS"])
 COLUMNS = 11
+WIDTH = COLUMNS * TILE
+HEIGHT = len(_ROWS) * TILE
 
 Level = Literal["none", "spare", "fine", "tight", "short"]
 LEVELS: dict[Level, str] = {
@@ -44,6 +46,15 @@ LEVELS: dict[Level, str] = {
     "spare": "ours, not called",
     "none": "neither",
 }
+
+
+class Look(Protocol):
+    """What a square shows: its colour, and the words behind it."""
+
+    @property
+    def level(self) -> Level: ...
+    @property
+    def words(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ class AreaLook:
 class Square:
     """An area in its tile."""
 
-    look: AreaLook
+    look: Look
     x: float
     y: float
     size: float
@@ -111,8 +122,8 @@ class Coverage:
     calls: int
     days: float
     summary: str
-    width: int = COLUMNS * TILE
-    height: int = len(_ROWS) * TILE
+    width: int = WIDTH
+    height: int = HEIGHT
 
 
 def coverage(calls: Sequence[AreaCalls], supply: Sequence[AreaSupply], now_ms: int, most: int) -> Coverage:
@@ -134,7 +145,7 @@ def coverage(calls: Sequence[AreaCalls], supply: Sequence[AreaSupply], now_ms: i
     )
     shown = sorted(looks.values(), key=lambda look: (list(LEVELS).index(look.level), -look.calls_a_day, look.area))
     return Coverage(
-        _tiles(looks),
+        tiles(looks),
         tuple(shown[:TABLE_MAX]),
         max(0, len(shown) - TABLE_MAX),
         _rungs(calls, total),
@@ -176,12 +187,13 @@ def _level(wanted: float, uses: int) -> Level:
     return "tight" if wanted > _TIGHT * uses else "fine"
 
 
-def _tiles(looks: dict[str, AreaLook]) -> tuple[Tile, ...]:
+def tiles(looks: Mapping[str, Look]) -> tuple[Tile, ...]:
+    """Return the map: every area of the states and provinces, those without a look as neither called nor ours."""
     by_state: dict[str, list[str]] = {}
     for area, facts in north_america().items():
         for state in facts.states:
             by_state.setdefault(state, []).append(area)
-    tiles = []
+    found = []
     for row, text in enumerate(_ROWS):
         for column in range(COLUMNS):
             code = text[3 * column : 3 * column + 2].strip()
@@ -190,11 +202,11 @@ def _tiles(looks: dict[str, AreaLook]) -> tuple[Tile, ...]:
             country = "CA" if code in _CANADA else "US"
             areas = sorted(by_state.get(f"{country}-{code}", by_state.get(code, [])))
             places = [looks.get(area) or AreaLook(area, code, 0, 0, 0.0, 0, 0, "none") for area in areas]
-            tiles.append(Tile(code, column * TILE, row * TILE, _squares(places)))
-    return tuple(tiles)
+            found.append(Tile(code, column * TILE, row * TILE, _squares(places)))
+    return tuple(found)
 
 
-def _squares(places: Sequence[AreaLook]) -> tuple[Square, ...]:
+def _squares(places: Sequence[Look]) -> tuple[Square, ...]:
     if not places:
         return ()
     wide, high = TILE - 2 * _INSET, TILE - _LABEL - _INSET
