@@ -62,7 +62,8 @@ Parsed: TypeAlias = tuple[Entry, OutboxEvent]
 class LedgerOutbox:
     """A consumer of the outbox of one inventory. `consumer` names this process; no two may have the same name.
 
-    `claim_after_ms`: after this time without an answer, what another consumer was given is taken over.
+    `claim_after_ms`: after this time without an answer, what another consumer was given is taken over. `gather_s`: what comes
+    within this time is stored together, in one transaction, where there is not a whole batch at once.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class LedgerOutbox:
         batch: int = 500,
         block_ms: int = 1000,
         claim_after_ms: int = 30_000,
+        gather_s: float = 0.1,
     ) -> None:
         self._redis = redis
         self._database = database
@@ -83,6 +85,7 @@ class LedgerOutbox:
         self._batch = batch
         self._block_ms = _within_timeout(redis, block_ms)
         self._claim_after_ms = claim_after_ms
+        self._gather_s = gather_s
         self._claimed_at_s = float("-inf")
         self._owes_own = True
         self.stored = 0
@@ -94,8 +97,10 @@ class LedgerOutbox:
         while True:
             raise_if_cancelled()
             try:
-                await self._work(self._block_ms)
+                handled = await self._work(self._block_ms)
                 failures = 0
+                if 0 < handled < self._batch:
+                    await asyncio.sleep(self._gather_s)
             except _AWAY as error:
                 # What was read and not stored is still ours in the stream.
                 self._owes_own = True
