@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,31 +99,32 @@ async def _again(folder: Path, settings: dict[str, str]) -> DaemonProcess:
 async def test_the_jobs_of_a_leader_that_is_killed_are_taken_over_and_none_ran_twice(
     tmp_path: Path, redis_url: str, redis_client: Redis, database_dsn: str
 ) -> None:
-    async with Simulator(SHORT_CALLS) as simulator:
+    async with Simulator(SHORT_CALLS) as simulator, AsyncExitStack() as stack:
         settings = settings_for([simulator], redis_url, database_dsn)
-        async with daemon(tmp_path, settings) as first:
-            await _until_leader(redis_client, "")
+        first = await stack.enter_async_context(daemon(tmp_path, settings))
+        await _until_leader(redis_client, "")
+        for _ in range(sized(1, 5)):
             held = await leader(redis_client)
-            async with daemon(tmp_path, settings):
-                begun = await redis_client.hgetall("jobs-begun:{main}")
-                await asyncio.sleep(6)
-                assert await leader(redis_client) == held
-                before = {**begun, **await redis_client.hgetall("jobs-begun:{main}")}
-                await first.kill()
-                killed = time.monotonic()
+            second = await stack.enter_async_context(daemon(tmp_path, settings))
+            begun = await redis_client.hgetall("jobs-begun:{main}")
+            await asyncio.sleep(6)
+            assert await leader(redis_client) == held
+            before = {**begun, **await redis_client.hgetall("jobs-begun:{main}")}
+            await first.kill()
+            killed = time.monotonic()
 
-                await _until_leader(redis_client, held)
+            await _until_leader(redis_client, held)
 
-                # The lease holds for ten seconds, and is asked for every third of that.
-                assert time.monotonic() - killed <= 20
-                after = await redis_client.hgetall("jobs-begun:{main}")
-                # Intervals of hours: what the first one did is not done again.
-                assert {name: after[name] for name in ("partitions", "retention")} == {
-                    name: before[name] for name in ("partitions", "retention")
-                }
-                runs = {name: orjson.loads(text) for name, text in (await redis_client.hgetall("jobs:{main}")).items()}
-    assert runs["partitions"]["daemon"] == held
-    assert runs["expire"]["daemon"] != held
+            # The lease holds for ten seconds, and is asked for every third of that.
+            assert time.monotonic() - killed <= 20
+            after = await redis_client.hgetall("jobs-begun:{main}")
+            # Intervals of hours: what the first one did is not done again.
+            assert {name: after[name] for name in ("partitions", "retention")} == {
+                name: before[name] for name in ("partitions", "retention")
+            }
+            runs = {name: orjson.loads(text) for name, text in (await redis_client.hgetall("jobs:{main}")).items()}
+            assert runs["expire"]["daemon"] != held
+            first = second
 
 
 async def _until_leader(redis: Redis, not_this: str) -> None:

@@ -1,8 +1,10 @@
-"""PostgreSQL refuses, freezes or is cut off: calls do not notice, and afterwards every record is there once."""
+"""PostgreSQL refuses, freezes, is cut off or killed: calls do not notice, and afterwards every record is there once."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import statistics
 import time
 import uuid
@@ -15,16 +17,18 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from ami_rotator.clock import SystemClock
+from ami_rotator.embedded.postgresql import PostgreSQL
 from ami_rotator.ledger.database import Database
+from ami_rotator.ledger.migrate import migrate
 from ami_rotator.ledger.outbox_watch import OutboxWatch
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.connect import RedisClient, connect
-from tests.chaos.sizes import sized
+from tests.chaos.sizes import IS_LONG, sized
 from tests.support.pool_checks import violations
 from tests.support.pool_load import Load, fill_inventory, ledger, running, stores, until
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300 if IS_LONG else 120)]
 
 Fault = Callable[[TcpProxy], Awaitable[None]]
 
@@ -97,6 +101,48 @@ async def test_calls_do_not_notice_and_every_record_is_stored_once(
         f"{fault.__name__}: {len(load.calls)} calls, {statistics.mean(during):.0f} while away, longest"
         f" {load.longest_s:.3f} s"
     )
+
+
+async def test_killed_or_stopped_and_started_again_under_load(
+    tmp_path: Path, redis: RedisClient, redis_client: Redis
+) -> None:
+    server = PostgreSQL(tmp_path / "pg")
+    pid = await asyncio.to_thread(server.start)
+    try:
+        dsn = await asyncio.to_thread(server.wait_until_ready, pid)
+        await migrate(dsn)
+        async with Database.open(dsn, timeout_s=1) as database:
+            await fill_inventory(database, 150)
+            part = stores(redis, database, uuid.uuid4().hex[:12])
+            await part.sync.sync()
+            load = Load([part], workers=20)
+            stored_s: list[float] = []
+
+            async def few_wait() -> bool:
+                return (await part.pool.snapshot()).outbox < 100
+
+            async with running(part), load.running():
+                for how in (signal.SIGKILL, *(signal.SIGINT, signal.SIGKILL) * sized(0, 2)):
+                    await asyncio.sleep(1)
+                    os.kill(pid, how)
+                    await asyncio.to_thread(server.stop, pid)
+                    await asyncio.sleep(1)
+                    assert (await part.pool.snapshot()).outbox > 100
+                    pid = await asyncio.to_thread(server.start)
+                    await asyncio.to_thread(server.wait_until_ready, pid)
+                    stored_s.append(await until(few_wait, 30))
+            assert await part.outbox.drain(30)
+            recorded = await ledger(database)
+    finally:
+        await asyncio.to_thread(server.stop, pid)
+    print(
+        f"{len(load.calls)} calls, longest {load.longest_s:.3f} s, backlog gone after {[round(s, 2) for s in stored_s]} s"
+    )
+    assert load.misses == {}
+    assert load.faults == []
+    assert load.longest_s < 1
+    assert {call.reservation: (call.number, "answered") for call in load.calls} == recorded
+    assert await violations(redis_client, part.pool.tag) == []
 
 
 async def test_an_edit_while_postgresql_was_away_is_taken_over_and_calls_go_on_from_redis_alone(

@@ -72,21 +72,22 @@ async def test_asked_to_stop_under_load_a_daemon_gives_its_warm_numbers_back_and
     async with Simulator(SHORT_CALLS) as simulator:
         settings = settings_for([simulator], redis_url, database_dsn)
         await import_numbers(tmp_path, settings)
-        async with daemon(tmp_path, settings) as one:
-            load = asyncio.create_task(simulator.run(30))
-            await _warm(redis_client)
-            began = time.monotonic()
+        for _ in range(sized(1, 5)):
+            async with daemon(tmp_path, settings) as one:
+                load = asyncio.create_task(simulator.run(30))
+                await _warm(redis_client)
+                began = time.monotonic()
 
-            code = await one.stop()
+                code = await one.stop()
 
-            took_s = time.monotonic() - began
-            load.cancel()
-    assert code == 0, one.log.read_text()[-3000:]
-    assert took_s < 10
-    assert not [key async for key in redis_client.scan_iter("warm:{main}*")]
-    assert not [key async for key in redis_client.scan_iter("pool:{main}*")]
-    assert not await redis_client.exists("lease:{main}")
-    assert "Traceback" not in one.log.read_text()
+                took_s = time.monotonic() - began
+                load.cancel()
+            assert code == 0, one.log.read_text()[-3000:]
+            assert took_s < 10
+            assert not [key async for key in redis_client.scan_iter("warm:{main}*")]
+            assert not [key async for key in redis_client.scan_iter("pool:{main}*")]
+            assert not await redis_client.exists("lease:{main}")
+            assert "Traceback" not in one.log.read_text()
 
 
 async def _warm(redis: Redis) -> None:

@@ -23,12 +23,12 @@ from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.rebuild import Rebuild
 from ami_rotator.pool.redis_pool import Put
 from ami_rotator.pool.scripts import load_scripts
-from tests.chaos.sizes import sized
+from tests.chaos.sizes import IS_LONG, SERVED_AGAIN_S, sized
 from tests.support.pool_checks import TEST_CLOCK, numbers_of, violations
 from tests.support.pool_load import Load, Stores, fill_inventory, ledger, running, stores, until
 from tests.support.pool_setup import set_time
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300 if IS_LONG else 120)]
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ async def test_emptied_under_load(redis: Redis, redis_client: Redis, database: D
         f" {len(ghosts)} ends lost"
     )
     assert load.faults == []
-    assert max(recovered) <= 10  # a busy machine; alone it is less than 5
+    assert max(recovered) <= SERVED_AGAIN_S
     assert ghosts <= ended_just_before
     assert {call.reservation for call in long_calls} <= {
         key for key, (_, outcome) in recorded.items() if outcome == "answered"
@@ -283,7 +283,7 @@ async def test_restarted_with_its_data_under_load(tmp_path: Path, database: Data
     await asyncio.to_thread(server.stop, pid)
     print(f"{len(load.calls)} calls, served again after {[round(s, 2) for s in recovered]} s, {dict(load.misses)}")
     assert load.faults == []
-    assert max(recovered) <= 10  # a busy machine; alone it is less than 5
+    assert max(recovered) <= SERVED_AGAIN_S
     assert broken == []
     # An assignment whose answer was lost with the server is a call that kept its own number: its reservation runs out.
     assert {call.reservation: (call.number, "answered") for call in load.calls}.items() <= recorded.items()

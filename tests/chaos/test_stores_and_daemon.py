@@ -12,10 +12,11 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from tests.chaos.sizes import IS_LONG, SERVED_AGAIN_S, sized
 from tests.support.daemon_process import TOKEN, DaemonProcess, daemon
 from tests.support.tcp_proxy import target_of, tcp_proxy
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900 if IS_LONG else 240)]
 
 
 async def ask(running: DaemonProcess, number: int) -> tuple[int, float]:
@@ -62,39 +63,40 @@ async def test_the_daemon_serves_without_postgresql_and_lives_through_a_frozen_a
         async with daemon(tmp_path, settings) as running:
             assert (await ask(running, 1))[0] == 200
 
-        await postgresql.refuse()
-        async with daemon(tmp_path, settings, wait_for="http") as running:
-            await becomes(running, "degraded", 20)
-            without_postgresql = await ask(running, 2)
-            await postgresql.listen()
-            await becomes(running, "healthy", 20)
+        for _ in range(sized(1, 5)):
+            await postgresql.refuse()
+            async with daemon(tmp_path, settings, wait_for="http") as running:
+                await becomes(running, "degraded", 20)
+                without_postgresql = await ask(running, 2)
+                await postgresql.listen()
+                await becomes(running, "healthy", 20)
 
-            lines = running.log.read_text().count("\n")
-            began = time.monotonic()
-            redis.freeze()
-            frozen = [await ask(running, 3 + n) for n in range(5)]
-            health_frozen = await status_of(running)
-            await redis.refuse()
-            absent = [await ask(running, 20 + n) for n in range(5)]
-            await asyncio.sleep(2)
-            told = [line for line in running.log.read_text().splitlines()[lines:] if '"info"' not in line]
-            per_second = len(told) / (time.monotonic() - began)
-            redis.thaw()
-            await redis.listen()
-            back_s = await becomes(running, "healthy", 5)
-            after = await ask(running, 40)
+                lines = running.log.read_text().count("\n")
+                began = time.monotonic()
+                redis.freeze()
+                frozen = [await ask(running, 3 + n) for n in range(5)]
+                health_frozen = await status_of(running)
+                await redis.refuse()
+                absent = [await ask(running, 20 + n) for n in range(5)]
+                await asyncio.sleep(2)
+                told = [line for line in running.log.read_text().splitlines()[lines:] if '"info"' not in line]
+                per_second = len(told) / (time.monotonic() - began)
+                redis.thaw()
+                await redis.listen()
+                back_s = await becomes(running, "healthy", 5)
+                after = await ask(running, 40)
 
-            await redis_client.flushall()
-            emptied_s = time.monotonic()
-            while (await ask(running, 50 + int(time.monotonic() * 1000) % 10**6))[0] != 200:
-                assert time.monotonic() - emptied_s < 15  # a busy machine; alone it is less than 5
-                await asyncio.sleep(0.1)
-            refilled_s = time.monotonic() - emptied_s
+                await redis_client.flushall()
+                emptied_s = time.monotonic()
+                while (await ask(running, 50 + int(time.monotonic() * 1000) % 10**6))[0] != 200:
+                    assert time.monotonic() - emptied_s < SERVED_AGAIN_S
+                    await asyncio.sleep(0.1)
+                refilled_s = time.monotonic() - emptied_s
 
-    print(f"back after {back_s:.2f} s, refilled after {refilled_s:.2f} s, {per_second:.1f} lines a second")
-    assert without_postgresql[0] == 200
-    assert {status for status, _ in (*frozen, *absent)} == {503}
-    assert max(took for _, took in (*frozen, *absent)) < 1
-    assert health_frozen == "unhealthy"
-    assert per_second < 20
-    assert after[0] == 200
+            print(f"back after {back_s:.2f} s, refilled after {refilled_s:.2f} s, {per_second:.1f} lines a second")
+            assert without_postgresql[0] == 200
+            assert {status for status, _ in (*frozen, *absent)} == {503}
+            assert max(took for _, took in (*frozen, *absent)) < 1
+            assert health_frozen == "unhealthy"
+            assert per_second < 20
+            assert after[0] == 200

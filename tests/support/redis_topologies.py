@@ -27,7 +27,14 @@ class Node:
     """One server process."""
 
     port: int
+    command: list[str]
+    log: Path
     process: subprocess.Popen[bytes]
+
+    def start_again(self) -> None:
+        """Start it once more after it was killed, with the configuration that it wrote itself meanwhile."""
+        self.process = _process(self.command, self.log)
+        until(lambda: bool(self.client().ping()))
 
     def client(self) -> Redis:
         """Return a client of this very node."""
@@ -69,15 +76,18 @@ def node(folder: Path, *options: str, is_sentinel: bool = False) -> Iterator[Nod
     lines += [*options] if is_sentinel else ['save ""', "repl-diskless-sync-delay 0", *options]
     configuration.write_text("\n".join(lines) + "\n")
     command = [binary, str(configuration), *(["--sentinel"] if is_sentinel else [])]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    running = Node(port, process)
+    running = Node(port, command, home / "log", _process(command, home / "log"))
     try:
         until(lambda: bool(running.client().ping()))
         yield running
     finally:
-        process.kill()
-        process.wait(10)
+        running.process.kill()
+        running.process.wait(10)
+
+
+def _process(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,19 @@ class Cluster:
         """The URL as an operator writes it."""
         return f"redis+cluster://{','.join(f'127.0.0.1:{one.port}' for one in self.nodes[:3])}"
 
+    def is_whole(self) -> bool:
+        """Tell whether every node knows all others and every replica has its copy."""
+        return all(
+            "cluster_state:ok" in one.ask("CLUSTER", "INFO")
+            and one.ask("CLUSTER", "NODES").count(" connected") == 6
+            and one.client().info("replication").get("master_link_status", "up") == "up"
+            for one in self.nodes
+        )
+
+    def wait_until_whole(self) -> None:
+        """Wait until it is."""
+        until(self.is_whole)
+
     def primary_of(self, key: str) -> Node:
         """Return the node that serves a key, as a node that lives sees it."""
         for one in self.nodes:
@@ -168,16 +191,9 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             timeout=60,
         )
 
-        def is_whole() -> bool:
-            return all(
-                "cluster_state:ok" in one.ask("CLUSTER", "INFO")
-                and one.ask("CLUSTER", "NODES").count(" connected") == 6
-                and one.client().info("replication").get("master_link_status", "up") == "up"
-                for one in nodes
-            )
-
-        until(is_whole)
-        yield Cluster(tuple(nodes))
+        running = Cluster(tuple(nodes))
+        running.wait_until_whole()
+        yield running
 
 
 def until(condition: Callable[[], bool]) -> None:
