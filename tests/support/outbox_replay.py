@@ -14,11 +14,15 @@ _PAGE = 2000
 
 async def entries_of(redis: Redis, stream: str) -> AsyncIterator[dict[str, str]]:
     """Yield all entries of a stream in order."""
-    last = "-"
-    while page := await redis.xrange(stream, last, count=_PAGE):
-        for _, fields in page:
-            yield {str(name): str(value) for name, value in (fields or {}).items()}
-        last = f"({page[-1][0]!s}"
+    async for _, entry in _entries(redis, stream, "-"):
+        yield entry
+
+
+async def _entries(redis: Redis, stream: str, first: str) -> AsyncIterator[tuple[str, dict[str, str]]]:
+    while page := await redis.xrange(stream, first, count=_PAGE):
+        for identity, fields in page:
+            yield str(identity), {str(name): str(value) for name, value in (fields or {}).items()}
+        first = f"({page[-1][0]!s}"
 
 
 @dataclass(slots=True)
@@ -34,6 +38,13 @@ class Replay:
     holder: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     _caller_id_of: dict[str, str] = field(default_factory=dict)
+    _next: str = "-"
+
+    async def follow(self, redis: Redis, stream: str) -> None:
+        """Take what came since the last time; nothing may have left the stream meanwhile."""
+        async for identity, entry in _entries(redis, stream, self._next):
+            self.take(entry)
+            self._next = f"({identity}"
 
     def take(self, entry: dict[str, str]) -> None:
         """Take the next event."""
@@ -51,11 +62,3 @@ class Replay:
             held = self.holder.pop(self._caller_id_of.get(entry["id"], ""), None)
             if held != entry["id"]:
                 self.faults.append(f"ended, but not held: {entry}")
-
-
-async def replayed(redis: Redis, stream: str) -> Replay:
-    """Return what a stream says happened."""
-    replay = Replay()
-    async for entry in entries_of(redis, stream):
-        replay.take(entry)
-    return replay

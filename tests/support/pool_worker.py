@@ -39,6 +39,8 @@ async def _calls(pool: RedisPool, prefix: str) -> None:
                 await pool.confirm(key, found.caller_id, f"trunk-{key.code}")
                 if random.random() > 0.02:
                     await pool.release(key, End("answered", 16, 200, 1000))
+            else:
+                await asyncio.sleep(0.02)
         except PoolUnavailableError:
             await asyncio.sleep(0.05)
 
