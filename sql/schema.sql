@@ -97,6 +97,7 @@ CREATE TABLE campaigns (
     daily_limit integer CHECK (daily_limit >= 0),
     timezone text NOT NULL DEFAULT '' CHECK (length(timezone) <= 64),
     resolved_in xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    neighbour_miles integer NOT NULL DEFAULT 0 CHECK (neighbour_miles BETWEEN 0 AND 1000),
     CONSTRAINT campaigns_distinct_check CHECK ((distinct_max = 0) = (distinct_days = 0)),
     CONSTRAINT campaigns_overflow_check CHECK (exhaustion <> 'overflow' OR overflow_percent > 0)
 );
@@ -119,6 +120,8 @@ COMMENT ON COLUMN campaigns.minute_limit IS 'Uses a minute of each caller-ID who
 COMMENT ON COLUMN campaigns.hourly_limit IS 'Uses an hour of each caller-ID whose group says nothing; null: the setting';
 COMMENT ON COLUMN campaigns.daily_limit IS 'Uses a day of each caller-ID whose group says nothing; null: the setting';
 COMMENT ON COLUMN campaigns.timezone IS 'Time zone of those hours and days; empty: the setting TIMEZONE';
+COMMENT ON COLUMN campaigns.neighbour_miles IS
+    'The rung neighbour looks in areas whose centre is at most so far away; 0: in those that border on the area';
 COMMENT ON COLUMN campaigns.resolved_in IS
     'Transaction of the last change of what the caller-IDs of its groups take over: rungs, limits, time zone';
 

@@ -26,6 +26,7 @@ _BOUNDS = {
     "sticky_unanswered_max": (0, 1000),
     "distinct_max": (0, 100),
     "distinct_days": (0, 365),
+    "neighbour_miles": (0, 1000),
     "max_concurrent": (1, 1000),
     "cooldown_s": (0, 86_400),
     "minute_limit": (0, _LIMIT_MAX),

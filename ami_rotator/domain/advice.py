@@ -57,6 +57,8 @@ def on_policy(policy: CampaignPolicy) -> Iterator[str]:
     order = [rung for rung in Rung if rung in rungs]
     if list(rungs) != order and Rung.ANY not in rungs[:-1]:
         yield f"The rungs are not in order of distance; that would be {', '.join(order)}."
+    if policy.neighbour_miles and Rung.NEIGHBOUR not in rungs:
+        yield "neighbour_miles says how far the rung neighbour looks, and that rung is off: nothing uses it."
     if policy.exhaustion == "refuse" and Rung.ANY not in rungs:
         yield "Calls to areas without a number near them are refused: the rung any is off and exhaustion is refuse."
     if policy.distinct_max and policy.sticky_days == 0:

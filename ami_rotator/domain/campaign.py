@@ -31,7 +31,8 @@ StickyBreak = Literal["resting", "capped"]
 class CampaignPolicy:
     """The policy of one campaign. It never uses a group that is neither in `groups` nor in `next_groups`.
 
-    `rungs` are those that are on, in their order; `next_groups` are for `Rung.NEXT_GROUP` alone.
+    `rungs` are those that are on, in their order; `next_groups` are for `Rung.NEXT_GROUP` alone. `neighbour_miles`: the rung
+    neighbour looks in areas whose centre is at most so far away; 0: in those that border on the area.
 
     `weight`: its share of a group that runs short, against the other campaigns of the group. `attestation_min`: use only
     caller-IDs that are signed at least so (A is best); empty: any.
@@ -70,6 +71,7 @@ class CampaignPolicy:
     hourly_limit: int | None = None
     daily_limit: int | None = None
     timezone: str = ""
+    neighbour_miles: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields but the name, as JSON can hold them."""

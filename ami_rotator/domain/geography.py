@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Literal
@@ -28,6 +29,8 @@ _NON_GEOGRAPHIC = frozenset({
 
 _NOWHERE = frozenset({"toll_free", "premium", "service", "non_geographic"})
 _NEIGHBOURS_MAX = 6
+_WITHIN_MAX = 12
+_EARTH_RADIUS_MILES = 3958.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,11 @@ def places_of(area: Area, rungs: Collection[Rung], city: str = "") -> tuple[str,
     return tuple(places)
 
 
-def places_to_look(rung: Rung, area: Area, city: str = "") -> tuple[str, ...]:
-    """Return the places where a rung looks for a call to this area, nearest first; none where it does not apply."""
+def places_to_look(rung: Rung, area: Area, city: str = "", miles: int = 0) -> tuple[str, ...]:
+    """Return the places where a rung looks for a call to this area, nearest first; none where it does not apply.
+
+    Neighbours are the areas that border on it or, with `miles`, those whose centre is at most so far from its own.
+    """
     facts = north_america().get(area)
     if rung is Rung.ANY:
         return ("",)
@@ -138,7 +144,7 @@ def places_to_look(rung: Rung, area: Area, city: str = "") -> tuple[str, ...]:
     if facts is None:
         return ()
     if rung is Rung.NEIGHBOUR:
-        return _neighbours(area)
+        return _within(area, miles) if miles else _neighbours(area)
     return places_of(area, (rung,))
 
 
@@ -147,14 +153,37 @@ def city_place(area: Area, city: str) -> str:
     return f"city:{area}:{city}"
 
 
+def miles_between(one: AreaFacts, other: AreaFacts) -> float:
+    """Return the great-circle distance between the centres of two areas (haversine)."""
+    lat, lon, other_lat, other_lon = map(math.radians, (one.latitude, one.longitude, other.latitude, other.longitude))
+    h = (
+        math.sin((other_lat - lat) / 2) ** 2
+        + math.cos(lat) * math.cos(other_lat) * math.sin((other_lon - lon) / 2) ** 2
+    )
+    return 2 * _EARTH_RADIUS_MILES * math.asin(math.sqrt(h))
+
+
+@lru_cache(maxsize=5000)
+def _within(area: Area, miles: int) -> tuple[str, ...]:
+    atlas = north_america()
+    here = atlas[area]
+    away = sorted((miles_between(here, facts), code) for code, facts in atlas.items() if code != area)
+    return _places(here, [code for distance, code in away if distance <= miles])[:_WITHIN_MAX]
+
+
 @cache
 def _neighbours(area: Area) -> tuple[str, ...]:
-    atlas = north_america()
-    facts = atlas[area]
+    facts = north_america()[area]
+    return _places(facts, facts.neighbours)[:_NEIGHBOURS_MAX]
+
+
+def _places(facts: AreaFacts, codes: Sequence[Area]) -> tuple[str, ...]:
+    """Return where caller-IDs of these areas are filed, in their order; those of its own overlays are no neighbours."""
     found: dict[str, None] = {}
-    for code in facts.neighbours:
-        regions = [region for region in atlas[code].regions if region not in facts.regions]
+    for code in codes:
+        of_code = north_america()[code].regions
         # One place for all codes of an overlay: a caller-ID is filed under its region.
-        for place in [f"overlay:{region}" for region in regions] or [code]:
-            found[place] = None
-    return tuple(found)[:_NEIGHBOURS_MAX]
+        regions = [region for region in of_code if region not in facts.regions]
+        if regions or not of_code:
+            found.update(dict.fromkeys([f"overlay:{region}" for region in regions] or [code]))
+    return tuple(found)

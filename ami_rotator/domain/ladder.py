@@ -35,7 +35,7 @@ def steps(policy: CampaignPolicy, destination_area: Area, city: str = "") -> tup
         if rung is Rung.NEXT_GROUP:
             found.extend(Step(rung, group, place) for group in policy.next_groups for place in before)
             continue
-        places = places_to_look(rung, destination_area, city)
+        places = places_to_look(rung, destination_area, city, policy.neighbour_miles)
         before.extend(places)
         found.extend(Step(rung, group, place) for place in places for group in policy.groups)
     return tuple(found)

@@ -129,12 +129,12 @@ GROUP BY c.name;
 INSERT INTO campaigns (
     name, rungs, weight, attestation_min, exhaustion, overflow_percent, overflow_concurrent, overflow_soft_cap, sticky_days,
     sticky_by, sticky_breaks, sticky_unanswered_max, distinct_max, distinct_days, minute_limit, hourly_limit, daily_limit,
-    timezone
+    timezone, neighbour_miles
 )
 SELECT
     $1, rungs, weight, attestation_min, exhaustion, overflow_percent, overflow_concurrent, overflow_soft_cap, sticky_days,
     sticky_by, sticky_breaks, sticky_unanswered_max, distinct_max, distinct_days, minute_limit, hourly_limit, daily_limit,
-    timezone
+    timezone, COALESCE(neighbour_miles, 0)
 FROM jsonb_populate_record(NULL::campaigns, $2::text::jsonb)
 ON CONFLICT (name) DO UPDATE SET
     rungs = EXCLUDED.rungs, weight = EXCLUDED.weight, attestation_min = EXCLUDED.attestation_min,
@@ -143,7 +143,8 @@ ON CONFLICT (name) DO UPDATE SET
     sticky_days = EXCLUDED.sticky_days, sticky_by = EXCLUDED.sticky_by, sticky_breaks = EXCLUDED.sticky_breaks,
     sticky_unanswered_max = EXCLUDED.sticky_unanswered_max, distinct_max = EXCLUDED.distinct_max,
     distinct_days = EXCLUDED.distinct_days, minute_limit = EXCLUDED.minute_limit, hourly_limit = EXCLUDED.hourly_limit,
-    daily_limit = EXCLUDED.daily_limit, timezone = EXCLUDED.timezone;
+    daily_limit = EXCLUDED.daily_limit, timezone = EXCLUDED.timezone,
+    neighbour_miles = EXCLUDED.neighbour_miles;
 
 -- campaign_groups_of --
 -- The groups of a campaign in order, and whether each is a next group.

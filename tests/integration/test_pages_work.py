@@ -22,6 +22,7 @@ VALUES ($1, now(), $2, $3, '+12125550199', 'dialer1', $4, 'ami', $5, 'default', 
     $9::text::call_outcome, 61000)
 """
 POLICY = {"groups": "default", "rung_area": "1", "rung_state": "2", "rung_any": "3", "sticky_days": "3"}
+NEAR = {"rung_neighbour": "1", "rung_area": "", "rung_state": "", "rung_any": "", "neighbour_miles": "25"}
 
 
 @pytest.fixture
@@ -46,6 +47,8 @@ async def test_a_policy_is_tried_saved_and_deleted(at: PagesRig) -> None:
     await at.post("/caller-ids/add", {"number": "2125550100"})
     _, text = await at.post("/campaigns/SALES/preview", {**POLICY, "to": "6465550100"})
     assert re.findall(r"<li[^>]*><strong>([^<]+)", text) == ["same area", "same state", "any area"]
+    _, text = await at.post("/campaigns/SALES/preview", {**POLICY, **NEAR, "to": "2125550100"})
+    assert {"201", "347", "363", "862", "914"} == set(re.findall(r'"muted">(\d{3}) in', text))
     assert "no policy of its own" in await at.page("/campaigns/SALES")
     _, text = await at.post("/campaigns/SALES", POLICY)
     assert "Saved." in text

@@ -54,6 +54,7 @@ EVERYTHING = CampaignPolicy(
     hourly_limit=20,
     daily_limit=120,
     timezone="America/Chicago",
+    neighbour_miles=75,
 )
 
 

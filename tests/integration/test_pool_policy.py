@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
@@ -22,73 +21,21 @@ from ami_rotator.domain.types import (
     E164,
     Area,
     Assignment,
-    CallKey,
     CallRequest,
     Campaign,
-    Dialer,
     End,
     Group,
     Miss,
-    ReservationId,
     Rung,
 )
-from ami_rotator.pool.explaining import Explanation, explain
 from ami_rotator.pool.opt_outs import PoolOptOuts
-from ami_rotator.pool.policy_terms import shared_groups, terms_of
-from ami_rotator.pool.redis_pool import RedisPool
+from tests.support.policy_caller import OTHER, PERSON, SALES, Caller
 from tests.support.pool_checks import numbers_of, violations
 from tests.support.pool_setup import caller_id, make_pool, set_time
 
 START = 1_700_000_000_000
 DAY_MS = 86_400_000
-SALES, OTHER = Campaign("SALES"), Campaign("OTHER")
 LADDER = (Rung.AREA, Rung.OVERLAY, Rung.NEIGHBOUR, Rung.STATE, Rung.ZONE, Rung.COUNTRY, Rung.ANY)
-ANSWERED = End("answered")
-PERSON = E164("+12125550199")
-
-
-class Caller:
-    """Places calls of campaigns with a policy."""
-
-    def __init__(self, pool: RedisPool, *policies: CampaignPolicy) -> None:
-        self.pool = pool
-        self.policies = {policy.name: policy for policy in policies}
-        self.shared = shared_groups(self.policies)
-        self.serial = 0
-
-    def request(self, campaign: Campaign, destination: E164 = PERSON, lead: str = "") -> CallRequest:
-        """Return the request of a new call."""
-        self.serial += 1
-        return CallRequest(CallKey(Dialer("d1"), f"V{self.serial:019d}"), destination, campaign, "ami", "", lead)
-
-    async def ask(self, request: CallRequest) -> Assignment | Miss:
-        """Ask for the caller-ID of a call."""
-        policy = self.policies[request.campaign]
-        destination = E164(request.dialled)
-        area = area_of(destination)
-        identity = ReservationId(str(uuid.uuid4()))
-        terms = terms_of(policy, self.shared)
-        return await self.pool.assign(identity, request, destination, area, steps(policy, area), terms)
-
-    async def explain(self, request: CallRequest) -> Explanation:
-        """Ask what a call would get."""
-        policy = self.policies[request.campaign]
-        destination = E164(request.dialled)
-        area = area_of(destination)
-        terms = terms_of(policy, self.shared)
-        return await explain(
-            self.pool, request.campaign, destination, area, steps(policy, area), terms, request.lead_id
-        )
-
-    async def call(
-        self, campaign: Campaign = SALES, destination: E164 = PERSON, lead: str = "", end: End | None = ANSWERED
-    ) -> Assignment | Miss:
-        """Place a call and end it at once, unless `end` is None."""
-        request = self.request(campaign, destination, lead)
-        found = await self.ask(request)
-        if end is not None and isinstance(found, Assignment):
-            await self.pool.release(request.key, end)
-        return found
 
 
 def _choice(found: Assignment | Miss) -> tuple[str | None, str, str]:
@@ -388,27 +335,6 @@ async def test_an_opted_out_destination_gets_nothing_from_that_moment_on(redis_c
     assert isinstance(await caller.call(), Assignment)
 
 
-async def test_two_campaigns_share_a_short_group_by_weight(redis_client: Redis) -> None:
-    pool = await make_pool(redis_client, [caller_id(n, hourly=10**6, daily=10**6) for n in range(20)], test_clock=True)
-    caller = Caller(pool, CampaignPolicy(SALES, weight=3), CampaignPolicy(OTHER))
-    served: Counter[str] = Counter()
-    live: list[tuple[int, CallRequest]] = []
-    dice = random.Random(3)
-    for tick in range(800):
-        await set_time(redis_client, pool, START + tick * 100)
-        for ends, request in [item for item in live if item[0] <= tick]:
-            await pool.release(request.key, End("answered"))
-            live.remove((ends, request))
-        for campaign in dice.sample([SALES, OTHER] * 3, 6):  # both ask for more than there is
-            request = caller.request(campaign, E164(f"+1{dice.choice(['212', '305'])}555{tick:04d}"))
-            if isinstance(await caller.ask(request), Assignment):
-                live.append((tick + dice.randint(8, 30), request))
-                served[campaign] += tick > 100
-
-    assert 2.5 < served[SALES] / served[OTHER] < 3.5
-    assert sum(served.values()) > 0.8 * 20 / 19 * 700  # nearly all of the capacity is used
-
-
 async def test_a_campaign_that_is_alone_in_a_short_group_loses_nothing_to_its_share(redis_client: Redis) -> None:
     pool = await make_pool(redis_client, [caller_id(n) for n in range(10)])
     caller = Caller(pool, CampaignPolicy(SALES), CampaignPolicy(OTHER, weight=9))
@@ -416,24 +342,6 @@ async def test_a_campaign_that_is_alone_in_a_short_group_loses_nothing_to_its_sh
     found = [isinstance(await caller.call(end=None), Assignment) for _ in range(12)]
 
     assert found == [True] * 10 + [False] * 2
-
-
-async def test_long_run_use_is_even_within_five_percent(redis_client: Redis) -> None:
-    dice = random.Random(11)
-    areas = ["212", "305", "404"]
-    items = [placed(area, n, hourly=10**6, daily=10**6) for area in areas for n in range(20)]
-    pool = await make_pool(redis_client, items)
-    caller = Caller(pool, CampaignPolicy(SALES))
-    uses: Counter[str] = Counter()
-    for _ in range(150):
-        found = await asyncio.gather(
-            *(caller.call(destination=E164(f"+1{dice.choice(areas)}555{dice.randrange(9999):04d}")) for _ in range(64))
-        )
-        uses.update(one.caller_id for one in found if isinstance(one, Assignment))
-
-    for area in areas:
-        of_area = [uses[item.number] for item in items if item.area == area]
-        assert max(of_area) <= 1.05 * min(of_area) + 2
 
 
 async def test_explain_tells_what_assign_does_under_every_policy_and_changes_nothing(redis_client: Redis) -> None:

@@ -5,7 +5,15 @@ import sys
 
 import pytest
 
-from ami_rotator.domain.geography import AreaFacts, country_of, kind_of, north_america, places_of, places_to_look
+from ami_rotator.domain.geography import (
+    AreaFacts,
+    country_of,
+    kind_of,
+    miles_between,
+    north_america,
+    places_of,
+    places_to_look,
+)
 from ami_rotator.domain.types import Area, Rung
 
 
@@ -99,6 +107,44 @@ def test_neighbours_are_looked_for_region_by_region_nearest_first() -> None:
     assert len(places) == len(set(places)) <= 6
     for code in ("718", "201"):
         assert set(places_of(Area(code), {Rung.NEIGHBOUR})) & set(places)
+
+
+@pytest.mark.parametrize(
+    ("code", "miles", "near", "far"),
+    [
+        ("212", 25, ("718", "201", "973", "914"), ("845", "215", "203")),
+        ("212", 100, ("845", "215", "203"), ("617", "202")),
+        ("312", 30, ("708", "847", "630"), ("414", "815")),
+        ("415", 50, ("510", "650", "925", "408"), ("916", "213")),
+        ("416", 40, ("905",), ("519", "613", "514")),
+    ],
+)
+def test_neighbours_within_miles_are_by_the_distance_of_centres(
+    code: str, miles: int, near: tuple[str, ...], far: tuple[str, ...]
+) -> None:
+    places = set(places_to_look(Rung.NEIGHBOUR, Area(code), miles=miles))
+
+    assert [other for other in near if not places & {other, *places_of(Area(other), {Rung.NEIGHBOUR})}] == []
+    assert [other for other in far if places & {other, *places_of(Area(other), {Rung.NEIGHBOUR})}] == []
+
+
+def test_neighbours_within_miles_are_the_nearest_first_and_no_overlays_of_its_own() -> None:
+    areas = north_america()
+    for code, here in areas.items():
+        places = places_to_look(Rung.NEIGHBOUR, code, miles=60)
+        own = {code, *(f"overlay:{region}" for region in here.regions)}
+        away = [
+            min(miles_between(here, facts) for other, facts in areas.items()
+                if other != code and place in {other, *(f"overlay:{region}" for region in facts.regions)})
+            for place in places
+        ]  # fmt: skip
+
+        assert own.isdisjoint(places)
+        assert away == sorted(away)
+        assert len(places) <= 12
+        assert max(away, default=0) <= 60
+    assert places_to_look(Rung.NEIGHBOUR, Area("808"), miles=60) == ()
+    assert places_to_look(Rung.NEIGHBOUR, Area("+4420"), miles=60) == ()
 
 
 @pytest.mark.parametrize(

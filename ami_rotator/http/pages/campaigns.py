@@ -26,7 +26,7 @@ WEEK_MS = 7 * 86_400_000
 CALLS_MAX = 100_000
 _INTEGERS = (
     "weight", "overflow_percent", "overflow_concurrent", "sticky_days", "sticky_unanswered_max", "distinct_max",
-    "distinct_days",
+    "distinct_days", "neighbour_miles",
 )  # fmt: skip
 _LIMITS = ("minute_limit", "hourly_limit", "daily_limit")
 _EXAMPLE = "2125550100"

@@ -1,0 +1,117 @@
+"""What a long ladder costs: an assignment whose number is on the last of ten places to look, against the first of one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from dataclasses import dataclass, replace
+from statistics import median
+
+from redis.asyncio import Redis
+
+from ami_rotator.domain.campaign import CampaignPolicy
+from ami_rotator.domain.geography import north_america, places_of
+from ami_rotator.domain.ladder import steps
+from ami_rotator.domain.types import E164, Area, Assignment, CallKey, CallRequest, Campaign, End, ReservationId, Rung
+from ami_rotator.pool.policy_terms import terms_of
+from tests.bench.context import Bench, FilledPool
+from tests.bench.figures import Figure
+from tests.bench.load import DIALER, areas, code, inventory
+
+PART = "rungs"
+_RUNGS = (Rung.AREA, Rung.OVERLAY, Rung.NEIGHBOUR, Rung.STATE, Rung.ANY)
+_CALLED = Area("212")
+_CALLS = 500
+_ROUNDS = 7
+_TOGETHER = 16
+_END = End("answered", 16, 200, 60_000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of call: its policy and where it goes."""
+
+    name: str
+    policy: CampaignPolicy
+    area: Area
+
+
+async def run(bench: Bench) -> None:
+    """Call an area that has nothing near it, and one that has numbers, from the same pool, in turns."""
+    near = {area for area, facts in north_america().items() if "US-NY" in facts.states}
+    near.update(code for area in [*near] for code in north_america()[area].neighbours)
+    among = [area for area in areas(bench.size.areas + len(near)) if area not in near][: bench.size.areas]
+    kinds = (
+        _Kind("one", CampaignPolicy(Campaign("ONE"), rungs=(Rung.AREA,)), among[0]),
+        _Kind("ten", CampaignPolicy(Campaign("TEN"), rungs=_RUNGS), _CALLED),
+        _Kind("ten, a policy", CampaignPolicy(Campaign("TEN"), rungs=_RUNGS, sticky_days=1), _CALLED),
+        _Kind("one, a policy", CampaignPolicy(Campaign("ONE"), rungs=(Rung.AREA,), sticky_days=1), among[0]),
+    )
+    places = len(steps(kinds[1].policy, _CALLED))
+    bench.say(f"{PART}: {bench.size.caller_ids:,} caller-IDs, {places} places to look")
+    spent: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    waited: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    async with bench.pool(0, among) as filled, bench.connections(1) as plain:
+        items = [replace(item, places=places_of(item.area, _RUNGS)) for item in inventory(bench.size.caller_ids, among)]
+        await filled.pool.put(items, 1)
+        for turn in range(_ROUNDS):
+            for number, kind in enumerate(kinds):
+                took_us, each_s = await _round(filled, plain, kind, (turn * len(kinds) + number) * 10_000)
+                spent[kind.name].append(took_us)
+                waited[kind.name].extend(each_s)
+    us = {name: median(found) for name, found in spent.items()}
+    ms = {name: median(found) * 1000 for name, found in waited.items()}
+    bench.add(
+        Figure(
+            PART,
+            f"Redis' time an assignment, the number on the last of {places} places",
+            us["ten"],
+            "µs",
+            us["one"],
+            "µs on the first of one",
+            at_most=1.5,
+            note=f"{bench.size.caller_ids:,} caller-IDs, one script each",
+        ),
+        Figure(
+            PART,
+            "the same under a policy (sticky)",
+            us["ten, a policy"],
+            "µs",
+            us["one, a policy"],
+            "µs on the first of one",
+            at_most=1.5,
+        ),
+        Figure(PART, "what the caller waits, p50", ms["ten"], "ms", ms["one"], "ms on the first of one", at_most=1.5),
+    )
+
+
+async def _round(filled: FilledPool, plain: Redis, kind: _Kind, first: int) -> tuple[float, list[float]]:
+    """Assign so many calls; return Redis' µs for each, by its own count, and what each waited. Then release them."""
+    ladder, terms = steps(kind.policy, kind.area), terms_of(kind.policy, frozenset())
+    each_s: list[float] = []
+
+    async def one(index: int) -> CallKey:
+        key = CallKey(DIALER, code(1 + index))
+        wanted = CallRequest(key, "", kind.policy.name, "ami")
+        person = E164(f"+1{kind.area}{5_000_000 + index:07d}")
+        began = time.perf_counter()
+        found = await filled.pool.assign(ReservationId(str(uuid.uuid4())), wanted, person, kind.area, ladder, terms)
+        each_s.append(time.perf_counter() - began)
+        if not isinstance(found, Assignment) or found.rung is not kind.policy.rungs[-1]:
+            raise LookupError(f"not what was to be measured: {found}")
+        return key
+
+    before_us = await _script_us(plain)
+    keys: list[CallKey] = []
+    for start in range(first, first + _CALLS, _TOGETHER):
+        keys += await asyncio.gather(*map(one, range(start, start + _TOGETHER)))
+    took_us = await _script_us(plain) - before_us
+    for key in keys:
+        await filled.pool.release(key, _END)
+    return took_us / len(keys), each_s
+
+
+async def _script_us(redis: Redis) -> float:
+    told: dict[str, dict[str, float]] = await redis.info("commandstats")
+    return float(told["cmdstat_evalsha"]["usec"]) if "cmdstat_evalsha" in told else 0.0
