@@ -11,19 +11,20 @@ from statistics import median
 from redis.asyncio import Redis
 
 from ami_rotator.domain.campaign import CampaignPolicy
-from ami_rotator.domain.geography import north_america, places_of
+from ami_rotator.domain.geography import miles_between, north_america, places_of
 from ami_rotator.domain.ladder import steps
 from ami_rotator.domain.types import E164, Area, Assignment, CallKey, CallRequest, Campaign, End, ReservationId, Rung
 from ami_rotator.pool.policy_terms import terms_of
 from tests.bench.context import Bench, FilledPool
 from tests.bench.figures import Figure
-from tests.bench.load import DIALER, areas, code, inventory
+from tests.bench.load import DIALER, code, inventory
 
 PART = "rungs"
 _RUNGS = (Rung.AREA, Rung.OVERLAY, Rung.NEIGHBOUR, Rung.STATE, Rung.ANY)
 _CALLED = Area("212")
-_CALLS = 500
-_ROUNDS = 7
+_EMPTY_MILES = 100
+_PLACES = 10
+_ROUNDS = 15
 _TOGETHER = 16
 _END = End("answered", 16, 200, 60_000)
 
@@ -39,17 +40,30 @@ class _Kind:
 
 async def run(bench: Bench) -> None:
     """Call an area that has nothing near it, and one that has numbers, from the same pool, in turns."""
-    near = {area for area, facts in north_america().items() if "US-NY" in facts.states}
-    near.update(code for area in [*near] for code in north_america()[area].neighbours)
-    among = [area for area in areas(bench.size.areas + len(near)) if area not in near][: bench.size.areas]
-    kinds = (
-        _Kind("one", CampaignPolicy(Campaign("ONE"), rungs=(Rung.AREA,)), among[0]),
-        _Kind("ten", CampaignPolicy(Campaign("TEN"), rungs=_RUNGS), _CALLED),
-        _Kind("ten, a policy", CampaignPolicy(Campaign("TEN"), rungs=_RUNGS, sticky_days=1), _CALLED),
-        _Kind("one, a policy", CampaignPolicy(Campaign("ONE"), rungs=(Rung.AREA,), sticky_days=1), among[0]),
+    atlas = north_america()
+    here = atlas[_CALLED]
+    near = {
+        area
+        for area, facts in atlas.items()
+        if miles_between(here, facts) < _EMPTY_MILES or here.states == facts.states
+    }
+    among = [area for area in sorted(atlas) if area not in near][: bench.size.areas]
+    ten = next(
+        policy
+        for miles in range(1, _EMPTY_MILES)
+        if len(steps(policy := CampaignPolicy(Campaign("TEN"), rungs=_RUNGS, neighbour_miles=miles), _CALLED))
+        == _PLACES
     )
-    places = len(steps(kinds[1].policy, _CALLED))
-    bench.say(f"{PART}: {bench.size.caller_ids:,} caller-IDs, {places} places to look")
+    one = CampaignPolicy(Campaign("ONE"), rungs=(Rung.AREA,))
+    kinds = (
+        _Kind("one", one, among[0]),
+        _Kind("ten", ten, _CALLED),
+        _Kind("ten, a policy", replace(ten, sticky_days=1), _CALLED),
+        _Kind("one, a policy", replace(one, sticky_days=1), among[0]),
+    )
+    bench.say(f"{PART}: {bench.size.caller_ids:,} caller-IDs, {_PLACES} places to look")
+    # Those of one area are enough for a round.
+    calls = bench.size.caller_ids // bench.size.areas // 2
     spent: dict[str, list[float]] = {kind.name: [] for kind in kinds}
     waited: dict[str, list[float]] = {kind.name: [] for kind in kinds}
     async with bench.pool(0, among) as filled, bench.connections(1) as plain:
@@ -57,7 +71,7 @@ async def run(bench: Bench) -> None:
         await filled.pool.put(items, 1)
         for turn in range(_ROUNDS):
             for number, kind in enumerate(kinds):
-                took_us, each_s = await _round(filled, plain, kind, (turn * len(kinds) + number) * 10_000)
+                took_us, each_s = await _round(filled, plain, kind, (turn * len(kinds) + number) * 10_000, calls)
                 spent[kind.name].append(took_us)
                 waited[kind.name].extend(each_s)
     us = {name: median(found) for name, found in spent.items()}
@@ -65,7 +79,7 @@ async def run(bench: Bench) -> None:
     bench.add(
         Figure(
             PART,
-            f"Redis' time an assignment, the number on the last of {places} places",
+            f"Redis' time an assignment, the number on the last of {_PLACES} places",
             us["ten"],
             "µs",
             us["one"],
@@ -86,7 +100,7 @@ async def run(bench: Bench) -> None:
     )
 
 
-async def _round(filled: FilledPool, plain: Redis, kind: _Kind, first: int) -> tuple[float, list[float]]:
+async def _round(filled: FilledPool, plain: Redis, kind: _Kind, first: int, calls: int) -> tuple[float, list[float]]:
     """Assign so many calls; return Redis' µs for each, by its own count, and what each waited. Then release them."""
     ladder, terms = steps(kind.policy, kind.area), terms_of(kind.policy, frozenset())
     each_s: list[float] = []
@@ -104,7 +118,7 @@ async def _round(filled: FilledPool, plain: Redis, kind: _Kind, first: int) -> t
 
     before_us = await _script_us(plain)
     keys: list[CallKey] = []
-    for start in range(first, first + _CALLS, _TOGETHER):
+    for start in range(first, first + calls, _TOGETHER):
         keys += await asyncio.gather(*map(one, range(start, start + _TOGETHER)))
     took_us = await _script_us(plain) - before_us
     for key in keys:

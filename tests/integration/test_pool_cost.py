@@ -79,6 +79,23 @@ async def test_the_whole_ladder_costs_nothing_where_the_area_has_a_number(redis_
     assert all_rungs <= 1.5 * one_rung
 
 
+async def test_a_place_without_numbers_costs_three_commands_and_no_round_trip(redis_client: Redis) -> None:
+    """`make bench PART=rungs` has the time: it is at most half as much again for ten places, the last of which has one."""
+    pool = await make_pool(redis_client, [replace(caller_id(n, area="213"), places=()) for n in range(50)])
+    near = CampaignPolicy(SALES, rungs=(Rung.AREA,))
+    far = CampaignPolicy(SALES, rungs=(Rung.AREA, Rung.OVERLAY, Rung.NEIGHBOUR, Rung.STATE, Rung.ZONE, Rung.ANY))
+    empty = len(steps(far, Area("212"))) - 1
+    for serial in (1, 2):
+        await given(pool, far, serial)
+        await given(pool, near, serial + 10, "213")
+
+    _, one_place = await commands(redis_client, lambda: given(pool, near, 3, "213"))
+    scripts, all_places = await commands(redis_client, lambda: given(pool, far, 4))
+
+    assert scripts == 1
+    assert all_places <= one_place + 3 * empty + 1
+
+
 async def test_every_policy_at_once_is_still_one_script(redis_client: Redis) -> None:
     pool = await make_pool(redis_client, [replace(caller_id(n), attestation="A") for n in range(50)])
     policy = CampaignPolicy(
