@@ -193,7 +193,9 @@ async def test_opt_outs_are_put_on_the_list_found_and_taken_off(at: PagesRig) ->
     assert (audit.count("opt out added"), audit.count("opt out removed")) == (2, 1)
 
 
-async def test_a_viewer_looks_and_changes_nothing(at: PagesRig) -> None:
+async def test_a_viewer_looks_and_changes_nothing_and_sees_no_whole_destination(
+    at: PagesRig, database: Database
+) -> None:
     await at.post("/users", {"name": "vera", "role": "viewer", "password": "a long password for vera 1"})
     await at.post("/caller-ids/add", {"number": "2125550100"})
     await at.post("/sign-out")
@@ -210,6 +212,11 @@ async def test_a_viewer_looks_and_changes_nothing(at: PagesRig) -> None:
     ):
         text = await at.page(path)
         assert "/audit" not in text
+    (made, *_) = await add_calls(database)
+    for path in ("/calls", f"/calls/{made}", "/caller-ids/12125550100"):
+        text = await at.page(path)
+        assert "212555****" in text
+        assert "2125550199" not in text
     for path in ("/audit", "/audit/export.csv", "/users", "/caller-ids/import", "/opt-outs"):
         assert (await at.get(path))[0] == 403, path
     for path in (

@@ -365,7 +365,7 @@ class MinuteItem(BaseModel):
 
 
 class StatsAnswer(BaseModel):
-    """Now, and the last hour. `states` is empty while Redis is away; `minutes` and `misses` while PostgreSQL is."""
+    """Now, and the last hour. `states` is empty while Redis is away; `minutes`, `misses` and `doors` while PostgreSQL is."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     redis_ok: bool
@@ -376,3 +376,6 @@ class StatsAnswer(BaseModel):
     warm: list[WarmItem]
     minutes: list[MinuteItem]
     misses: dict[str, int]
+    doors: dict[str, int] = Field(description="Assignments by the way the call came in: feed, ami, http, fastagi")
+    answer_p50_ms: float | None = Field(description="Of the newest questions to this daemon; null before the first")
+    answer_p99_ms: float | None = Field(description="The same: 99 of 100 were answered within this")

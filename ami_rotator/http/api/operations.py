@@ -96,6 +96,9 @@ async def stats(call: Call) -> StatsAnswer:
         warm=[WarmItem.model_validate(item) for item in data.warm],
         minutes=[MinuteItem.model_validate(item) for item in data.minutes],
         misses=dict(data.misses),
+        doors=dict(data.doors),
+        answer_p50_ms=data.latency.p50_ms if data.latency else None,
+        answer_p99_ms=data.latency.p99_ms if data.latency else None,
     )
 
 

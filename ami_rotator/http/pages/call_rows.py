@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from ami_rotator.domain.numbers import Presentation, present
+from ami_rotator.domain.numbers import Presentation, mask, present
 from ami_rotator.domain.types import E164
 from ami_rotator.http.pages.words import duration, moment
 from ami_rotator.ledger.call_list import CallRecord
@@ -53,12 +53,20 @@ class CallRow:
     talk: str
 
 
-def call_rows(calls: Sequence[CallRecord], zone: ZoneInfo, presentation: Presentation) -> list[CallRow]:
-    """Return calls as they are shown. Numbers called are whole: who may see this page may see whom their centre called."""
-    return [_row(call, zone, presentation) for call in calls]
+def call_rows(
+    calls: Sequence[CallRecord], zone: ZoneInfo, presentation: Presentation, *, is_whole: bool
+) -> list[CallRow]:
+    """Return calls as they are shown. Without `is_whole` the numbers called end in stars, as a viewer sees them."""
+    return [_row(call, zone, presentation, is_whole=is_whole) for call in calls]
 
 
-def _row(call: CallRecord, zone: ZoneInfo, presentation: Presentation) -> CallRow:
+def destination_of(call: CallRecord, presentation: Presentation, *, is_whole: bool) -> str:
+    """Return the number called as it is shown."""
+    shown = present(E164(call.destination), presentation) if call.destination else call.dialled
+    return shown if is_whole or not shown else mask(shown)
+
+
+def _row(call: CallRecord, zone: ZoneInfo, presentation: Presentation, *, is_whole: bool) -> CallRow:
     verdict: Literal["match", "differs", "pending", "missed"] = "pending"
     if call.miss_reason:
         verdict = "missed"
@@ -68,7 +76,7 @@ def _row(call: CallRecord, zone: ZoneInfo, presentation: Presentation) -> CallRo
         reservation=call.reservation,
         at=moment(call.assigned_at_ms, zone),
         campaign=call.campaign,
-        destination=present(E164(call.destination), presentation) if call.destination else call.dialled,
+        destination=destination_of(call, presentation, is_whole=is_whole),
         caller_id=present(E164(call.caller_id), presentation) if call.caller_id else "",
         caller_id_digits=call.caller_id[1:],
         presented=call.presented,

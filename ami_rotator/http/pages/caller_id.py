@@ -82,7 +82,7 @@ async def caller_id(request: web.Request) -> web.Response:
             "dialled": dialled,
             "by_hour": hours_chart(hours, now_ms, zone, standing.hourly_limit if standing else None),
             "by_day": days_chart(days, now_ms, zone, standing.daily_limit if standing else None),
-            "calls": call_rows(calls.calls, zone, frame.presentation),
+            "calls": call_rows(calls.calls, zone, frame.presentation, is_whole=frame.can("operator")),
             "more_calls": bool(calls.following),
             "changes": [change_of(entry, zone) for entry in changes.entries],
             "can_switch": frame.can("operator"),

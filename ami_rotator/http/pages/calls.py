@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from ami_rotator.admin.errors import NotFoundError
-from ami_rotator.domain.numbers import parse_dialled, present
+from ami_rotator.domain.numbers import mask, parse_dialled, present
 from ami_rotator.domain.types import E164, Outcome
 from ami_rotator.http.pages.call_rows import MISSES, RUNGS, call_rows
 from ami_rotator.http.pages.desk import desk_of
@@ -40,7 +40,7 @@ async def calls(request: web.Request) -> web.Response:
     found = await desk_of(request).calls(wanted, Cursor(request.query.get("after", "")), ROWS)
     kept = {name: value for name, value in asked.items() if value}
     context = {
-        "calls": call_rows(found.calls, frame.deps.settings.zone, frame.presentation),
+        "calls": call_rows(found.calls, frame.deps.settings.zone, frame.presentation, is_whole=frame.can("operator")),
         "asked": asked,
         "kept": kept,
         "first": f"/calls?{urlencode(kept)}",
@@ -64,10 +64,11 @@ async def call(request: web.Request) -> web.Response:
             "There is no such call in the ledger. It may be too old, or not stored yet: try again soon."
         )
     zone = frame.deps.settings.zone
-    row = call_rows([record], zone, frame.presentation)[0]
+    is_whole = frame.can("operator")
+    row = call_rows([record], zone, frame.presentation, is_whole=is_whole)[0]
     facts = {
         "Called": row.destination,
-        "Dialled as": record.dialled,
+        "Dialled as": record.dialled if is_whole else mask(record.dialled),
         "Campaign": record.campaign,
         "Dialer": record.dialer,
         "Call code": record.code,
