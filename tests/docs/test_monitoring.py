@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
-from tests.support.daemon_process import daemon
+from tests.support.asterisk_lab import free_port
+from tests.support.daemon_process import DaemonProcess
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -22,14 +27,19 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "ami_rotator.json"
 
 
-def _promtool(*arguments: str) -> str:
-    program = shutil.which("promtool")
-    if program is None:
+def _need(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        reason = f"{program} is not installed: apt-get install prometheus"
         if os.environ.get("CI") == "true":
-            pytest.fail("promtool is not installed: apt-get install prometheus")
-        pytest.skip("promtool is not installed: apt-get install prometheus")
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def _promtool(*arguments: str) -> str:
     done = subprocess.run(
-        [program, *arguments], cwd=PROMETHEUS, capture_output=True, text=True, timeout=60, check=False
+        [_need("promtool"), *arguments], cwd=PROMETHEUS, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -56,14 +66,68 @@ def test_alerts_fire_when_they_should_and_only_then() -> None:
     assert "SUCCESS" in _promtool("test", "rules", "rules_test.yml")
 
 
-async def test_rules_and_dashboard_name_only_metrics_and_labels_that_the_daemon_has(
-    database_dsn: str, redis_url: str, tmp_path: Path
+@contextmanager
+def _prometheus(folder: Path, target: str) -> Iterator[str]:
+    """Run Prometheus with our configuration, but for the target and how often it looks; give its address."""
+    shutil.copy(PROMETHEUS / "rules.yml", folder)
+    text = (PROMETHEUS / "prometheus.yml").read_text()
+    for old, new in (("api:8000", target), (": 15s", ": 1s")):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "prometheus.yml").write_text(text)
+    address = f"127.0.0.1:{free_port()}"
+    places = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    command = [_need("prometheus"), *places, f"--web.listen-address={address}"]
+    with (folder / "output.log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        yield f"http://{address}/api/v1"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+async def _ask(session: aiohttp.ClientSession, question: str, **parameters: str) -> Any:
+    async with session.get(question, params=parameters) as answer:
+        said = await answer.json()
+    assert said["status"] == "success", said
+    return said["data"]
+
+
+async def test_a_real_prometheus_scrapes_the_daemon_and_every_rule_and_panel_is_evaluated(
+    demo_daemon: DaemonProcess, tmp_path: Path
 ) -> None:
-    settings = {"DATABASE_URL": database_dsn, "REDIS_URL": redis_url, "SIMULATOR_CALLS_PER_S": "20"}
-    async with daemon(tmp_path, settings) as running:
-        text = ""
-        while "rotator_caller_ids{" not in text or "rotator_released_total{" not in text:
-            _, text = await running.get("/metrics")
+    target = demo_daemon.base_url.removeprefix("http://")
+    with _prometheus(tmp_path, target) as api:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+            while True:
+                try:
+                    rules = [
+                        rule for group in (await _ask(session, f"{api}/rules"))["groups"] for rule in group["rules"]
+                    ]
+                    up = (await _ask(session, f"{api}/query", query="rotator_dialer_up"))["result"]
+                    if up and all(rule["health"] != "unknown" for rule in rules):
+                        break
+                except aiohttp.ClientConnectionError:
+                    pass
+                await asyncio.sleep(0.1)
+            (scrape,) = (await _ask(session, f"{api}/targets"))["activeTargets"]
+            for panel in json.loads(DASHBOARD.read_text())["panels"]:
+                for asked in panel.get("targets", []):
+                    await _ask(session, f"{api}/query", query=asked["expr"].replace("$instance", ".*"))
+            alerts = (await _ask(session, f"{api}/alerts"))["alerts"]
+
+    assert (scrape["health"], scrape["lastError"]) == ("up", "")
+    assert {rule["name"]: rule["health"] for rule in rules} == {alert["alert"]: "ok" for alert in _alerts()}
+    assert [one["value"][1] for one in up] == ["1"]
+    # What stands for at least a minute would be an alarm; a demo that is well has none.
+    assert [alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"] == []
+
+
+async def test_rules_and_dashboard_name_only_metrics_and_labels_that_the_daemon_has(demo_daemon: DaemonProcess) -> None:
+    text = ""
+    while "rotator_caller_ids{" not in text or "rotator_released_total{" not in text:
+        _, text = await demo_daemon.get("/metrics")
     names = set()
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
         names |= {f"{name}{part}" for part in ("_bucket", "_sum", "_count")} if kind == "histogram" else {name}

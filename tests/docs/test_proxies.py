@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from tests.support.asterisk_lab import free_port
-from tests.support.daemon_process import TOKEN, DaemonProcess, daemon
+from tests.support.daemon_process import TOKEN, DaemonProcess
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -152,22 +152,13 @@ async def _up(session: aiohttp.ClientSession, folder: Path) -> None:
     raise TimeoutError((folder / "output.log").read_text())
 
 
-@pytest.fixture
-async def running(database_dsn: str, redis_url: str, tmp_path: Path) -> AsyncIterator[DaemonProcess]:
-    folder = tmp_path / "daemon"
-    folder.mkdir()
-    settings = {"DATABASE_URL": database_dsn, "REDIS_URL": redis_url, "SIMULATOR_CALLS_PER_S": "5"}
-    async with daemon(folder, settings) as started:
-        yield started
-
-
 @pytest.mark.parametrize("proxy", PROXIES)
 async def test_health_sign_in_dashboard_and_live_stream_work_through_tls(
-    proxy: str, running: DaemonProcess, tmp_path: Path
+    proxy: str, demo_daemon: DaemonProcess, tmp_path: Path
 ) -> None:
     folder, port = tmp_path / proxy, free_port()
     folder.mkdir()
-    command = _command(proxy, folder, running.base_url.removeprefix("http://"), port, "127.0.0.1/32")
+    command = _command(proxy, folder, demo_daemon.base_url.removeprefix("http://"), port, "127.0.0.1/32")
     with _running(command, folder):
         async with _browser(folder, port) as session:
             await _up(session, folder)
@@ -210,11 +201,11 @@ async def test_health_sign_in_dashboard_and_live_stream_work_through_tls(
 
 @pytest.mark.parametrize("proxy", PROXIES)
 async def test_only_the_networks_of_the_dialers_are_let_through_to_next_cid(
-    proxy: str, running: DaemonProcess, tmp_path: Path
+    proxy: str, demo_daemon: DaemonProcess, tmp_path: Path
 ) -> None:
     folder, port = tmp_path / proxy, free_port()
     folder.mkdir()
-    command = _command(proxy, folder, running.base_url.removeprefix("http://"), port, "10.9.8.0/24")
+    command = _command(proxy, folder, demo_daemon.base_url.removeprefix("http://"), port, "10.9.8.0/24")
     with _running(command, folder):
         async with _browser(folder, port) as session:
             await _up(session, folder)
