@@ -22,7 +22,7 @@ _console = Console(stderr=True, highlight=False)
 def serve() -> None:
     """Run the daemon until Ctrl-C or SIGTERM."""
     settings = load_settings()
-    set_up_logging("DEBUG" if settings.debug else settings.log_level, settings.log_file)
+    set_up_logging("DEBUG" if settings.debug else settings.log_level, settings.log_file, behind=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 

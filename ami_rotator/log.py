@@ -2,52 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from ami_rotator.log_lines import Lines, LinesBehind, LinesNow
 
 _SECRETS = ("secret", "token", "password", "key")
 
 
-def set_up_logging(level: str, log_file: Path | None = None) -> None:
-    """Send the log to standard error, and to a file where one is named."""
+def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = False) -> None:
+    """Send the log to standard error, and to a file where one is named.
+
+    `behind`: lines are written by a thread of its own, so that a slow terminal or disk delays no call; none is lost when the
+    process ends in order.
+    """
     on_terminal = sys.stderr.isatty()
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log_file is not None:
-        handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=True, pad_event_to=0)
-        if on_terminal
-        else structlog.processors.JSONRenderer()
-    )
+    streams = [sys.stderr] if log_file is None else [sys.stderr, log_file.open("a", encoding="utf-8")]
+    lines = LinesBehind(streams) if behind else LinesNow(streams)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if on_terminal else "iso", utc=not on_terminal),
         hide_secrets,
     ]
+    rendering: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=True, pad_event_to=0)]
+        if on_terminal
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
+    )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *rendering],
+        logger_factory=lambda *_: _ToLines(lines),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            renderer,
-        ]
-        if not on_terminal
-        else [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    # What libraries log by the standard library goes the same way.
+    handler = _ToLinesHandler(lines)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
     )
-    for handler in handlers:
-        handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=handlers, force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("apscheduler", "aiohttp.access", "panoramisk", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
@@ -55,6 +61,43 @@ def set_up_logging(level: str, log_file: Path | None = None) -> None:
 def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Replace the values of fields that are named like secrets."""
     for name in event:
-        if any(word in name.lower() for word in _SECRETS) and event[name]:
+        if _is_secret(name) and event[name]:
             event[name] = "***"
     return event
+
+
+@lru_cache(maxsize=1000)
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRETS)
+
+
+def _json(event: EventDict, *, default: Callable[[Any], Any]) -> str:
+    try:
+        return orjson.dumps(event, default=default).decode()
+    except TypeError:  # half a character from a dialer, an integer beyond 64 bits
+        return json.dumps(event, default=default)
+
+
+class _ToLines:
+    """What structlog hands a rendered line to."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = self.exception = self.msg = lines.write
+
+
+class _ToLinesHandler(logging.Handler):
+    """Writes records of the standard library; closing it, as a new set-up does, writes what still waits."""
+
+    def __init__(self, lines: Lines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.write(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        self._lines.close()
+        super().close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -112,12 +112,9 @@ class Bench:
 
 
 def log_to(file: Path) -> None:
-    """Log as the daemon does, in JSON to a file: what a call costs includes its line in the log."""
-    set_up_logging("INFO", file)
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        if type(handler) is logging.StreamHandler:
-            root.removeHandler(handler)
+    """Log as the daemon does, in JSON and by its thread: what a call costs includes its line in the log."""
+    with contextlib.redirect_stderr(file.open("a", encoding="utf-8")):
+        set_up_logging("INFO", behind=True)
 
 
 async def open_pool(pool: RedisPool) -> None:
