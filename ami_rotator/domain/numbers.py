@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 import phonenumbers
@@ -55,12 +56,17 @@ def parse_dialled(dialled: str, dial_prefixes: Iterable[str] = (), region: str =
     if whole is not None:
         return whole
     digits = _NOISE.sub("", dialled)
-    for prefix in sorted((p for p in dial_prefixes if p), key=len, reverse=True):
+    for prefix in _longest_first(tuple(dial_prefixes)):
         if digits.startswith(prefix):
             rest = parse_number(digits.removeprefix(prefix), region)
             if rest is not None:
                 return rest
     return None
+
+
+@lru_cache(maxsize=100)
+def _longest_first(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(filter(None, prefixes), key=len, reverse=True))
 
 
 def area_of(number: E164) -> Area:

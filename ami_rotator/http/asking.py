@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+from functools import lru_cache
 
 from ami_rotator.domain.call_codes import parse_call_code
 from ami_rotator.domain.numbers import Presentation, present
@@ -66,10 +67,13 @@ def only_dialer(names: tuple[str, ...]) -> Dialer:
 
 def address_of(peer: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return the address in a socket's peer name, IPv4 where it is IPv4 inside IPv6."""
-    if not isinstance(peer, tuple) or not peer:
-        return None
+    return _address(str(peer[0])) if isinstance(peer, tuple) and peer else None
+
+
+@lru_cache(maxsize=1000)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

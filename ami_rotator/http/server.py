@@ -23,6 +23,7 @@ from ami_rotator.http.replies import ApiError, error_reply, json_reply
 
 BODY_MAX = 16 * 1024
 _TIMED = ("/next-cid", "/health")
+_NOTHING_FROM_ELSEWHERE = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 _log = structlog.get_logger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -129,9 +130,13 @@ async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     headers["X-Frame-Options"] = "DENY"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     nonce = request.get(NONCE)
-    page = f"; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
-    headers["Content-Security-Policy"] = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'" + (
-        page if nonce else ""
+    headers["Content-Security-Policy"] = (
+        _NOTHING_FROM_ELSEWHERE
+        if nonce is None
+        else (
+            f"{_NOTHING_FROM_ELSEWHERE}; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self';"
+            " form-action 'self'"
+        )
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -23,8 +23,7 @@ from ami_rotator.pool.redis_pool import RedisPool
 _TELL_AWAY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """What the pool is asked for a call."""
 
     destination: E164 | None

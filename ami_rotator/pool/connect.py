@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -57,7 +60,20 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> RedisClient:
             f"REDIS_URL cannot be used: {error}. Write redis://HOST:6379/0, rediss:// for TLS,"
             " redis+sentinel://HOST:26379,HOST:26379/SERVICE/0 or redis+cluster://HOST:6379,HOST:6379."
         ) from error
-    return Redis.from_pool(pool)
+    return Redis.from_pool(_packing(pool))
+
+
+class _PacksFast(AbstractConnection):
+    """Packs the commands of a pipeline with hiredis: redis-py's own loop takes ten times as long for scripts."""
+
+    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
+        """Return commands as they travel. Names of two words, as `SCRIPT LOAD`, are two arguments."""
+        return [b"".join([pack_command((*str(name).split(), *args)) for name, *args in commands])]
+
+
+def _packing(pool: ConnectionPool) -> ConnectionPool:
+    pool.connection_class = type("FastConnection", (_PacksFast, pool.connection_class), {})
+    return pool
 
 
 class _SentinelRedis(Redis):
@@ -102,6 +118,7 @@ def _behind_sentinels(parts: SplitResult, common: dict[str, Any]) -> Redis:
         **common,
     )
     client.sentinels = sentinels
+    _packing(client.connection_pool)
     return client
 
 

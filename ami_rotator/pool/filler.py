@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from ami_rotator.domain.campaign import policy_of
@@ -11,7 +12,11 @@ from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.policy_terms import attestations_from
 from ami_rotator.pool.redis_pool import RedisPool
 
-_POOLS_MAX = 500
+_POOLS_MAX = 5_000
+"""How many campaigns and areas are looked at, the most called first: ten campaigns that call all of North America. How many
+caller-IDs lie warm is bounded by the share of the inventory, not by this."""
+_AT_ONCE = 16
+"""How many are changed together; more would make calls wait."""
 
 
 class Filler:
@@ -35,12 +40,12 @@ class Filler:
             if policy_of(target.campaign, self._assigner.policies).rungs[:1] == (Rung.AREA,)
         }
         have = {(pool.campaign, pool.area): pool.depth for pool in snapshot.warm}
-        for (campaign, area), depth in have.items():
-            if depth > wanted.get((campaign, area), 0):
-                await self._set(campaign, area, wanted.get((campaign, area), 0))
-        for (campaign, area), depth in wanted.items():
-            if depth > have.get((campaign, area), 0):
-                await self._set(campaign, area, depth)
+        too_deep = [at for at, depth in have.items() if depth > wanted.get(at, 0)]
+        too_shallow = [at for at, depth in wanted.items() if depth > have.get(at, 0)]
+        # What is given back first may be what others are short of.
+        for changed in (too_deep, too_shallow):
+            for first in range(0, len(changed), _AT_ONCE):
+                await asyncio.gather(*(self._set(*at, wanted.get(at, 0)) for at in changed[first : first + _AT_ONCE]))
 
     async def close(self) -> None:
         """Give all warm caller-IDs back."""

@@ -1,9 +1,10 @@
-"""Share round trips: script calls that wait at the same moment travel to Redis together."""
+"""Share round trips: what waits at the same moment travels to Redis together, and calls share one script run as well."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,49 +14,72 @@ from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.scripts import Script
 
 _FLIGHTS = 2
-_TOGETHER = 64
+_TOGETHER = 32
+"""How many a pipeline has at the most: Redis serves nobody else while a script of 32 calls runs, 2 to 3 ms."""
+
+Words = tuple[str | int | float, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
+    """A script of its own, or, with a name, a part of the script that calls share."""
+
     script: Script
-    args: tuple[str | int | float, ...]
+    name: str
+    args: Words
     answer: asyncio.Future[Any]
 
 
 class Flights:
     """Runs scripts of one tag. At most two pipelines are under way; what is asked meanwhile leaves with the next.
 
+    What `ask` asks goes into one run of the script `together` (lua/together-1.lua), after what `zone` returns.
+
     A pipeline that fails as a whole fails each of its calls, and those that wait, so that nobody waits for a dead server
     twice; a script's own error fails its caller only. Pipelines are sent again by the client when their reply was lost:
     every script may run twice.
     """
 
-    def __init__(self, redis: RedisClient, tag: str) -> None:
+    def __init__(self, redis: RedisClient, tag: str, together: Script, zone: Callable[[], Words]) -> None:
         self._redis = redis
         self._tag = tag
+        self._together = together
+        self._zone = zone
         self._waiting: deque[_Call] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._flying = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""
+        return await self._leave(script, "", args)
+
+    async def ask(self, name: str, *args: str | int | float) -> Any:
+        """Ask `assign`, `confirm` or `release`; raises RedisError, OSError or TimeoutError."""
+        return await self._leave(self._together, name, args)
+
+    def _leave(self, script: Script, name: str, args: Words) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Call(script, args, answer))
-        if len(self._under_way) < _FLIGHTS:
+        self._waiting.append(_Call(script, name, args, answer))
+        if self._flying < _FLIGHTS:
+            self._flying += 1
             flight = asyncio.create_task(self._fly(), name="redis flight")
-            self._under_way.add(flight)
-            flight.add_done_callback(self._under_way.discard)
-        return await answer
+            self._tasks.add(flight)
+            flight.add_done_callback(self._tasks.discard)
+        return answer
 
     async def _fly(self) -> None:
-        while self._waiting:
-            calls: list[_Call] = []
-            while self._waiting and len(calls) < _TOGETHER:
-                call = self._waiting.popleft()
-                if not call.answer.done():  # its caller gave up waiting
-                    calls.append(call)
-            if calls:
-                await self._send(calls)
+        try:
+            while self._waiting:
+                calls: list[_Call] = []
+                while self._waiting and len(calls) < _TOGETHER:
+                    call = self._waiting.popleft()
+                    if not call.answer.done():  # its caller gave up waiting
+                        calls.append(call)
+                if calls:
+                    await self._send(calls)
+        finally:
+            # At once, not when the task is seen to be done: who asks in between would wait for a flight that has landed.
+            self._flying -= 1
 
     async def _send(self, calls: list[_Call]) -> None:
         try:
@@ -82,11 +106,28 @@ class Flights:
             else:
                 call.answer.set_result(answer)
 
-    async def _execute(self, calls: list[_Call]) -> list[Any]:
+    async def _execute(self, calls: Sequence[_Call]) -> list[Any]:
+        """Return the answer of each; those that share a script run share its error, if it has one."""
+        alone = [call for call in calls if not call.name]
+        sharing = [call for call in calls if call.name]
         async with self._redis.pipeline(transaction=False) as pipe:
-            for call in calls:
+            if sharing:
+                words = [word for call in sharing for word in (call.name, len(call.args), *call.args)]
+                pipe.execute_command("EVALSHA", self._together.sha, 1, self._tag, *self._zone(), *words)
+            for call in alone:
                 pipe.execute_command("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args)
-            return list(await pipe.execute(raise_on_error=False))
+            answers = list(await pipe.execute(raise_on_error=False))
+        if sharing:
+            shared = answers.pop(0)
+            answers_of_sharing = [shared] * len(sharing) if isinstance(shared, Exception) else shared
+        else:
+            answers_of_sharing = []
+        return _in_order(calls, answers_of_sharing, answers)
+
+
+def _in_order(calls: Sequence[_Call], sharing: Sequence[Any], alone: Sequence[Any]) -> list[Any]:
+    of_sharing, of_alone = iter(sharing), iter(alone)
+    return [next(of_sharing if call.name else of_alone) for call in calls]
 
 
 def _for_each(error: Exception) -> Exception:

@@ -14,11 +14,29 @@ from ami_rotator.domain.ladder import Step
 from ami_rotator.domain.types import Area, Campaign, Group, Rung
 
 _DAY_MS = 86_400_000
+_TEXTS_MOST = 10_000
 
 
 def ladder_text(steps: Sequence[Step]) -> str:
     """Return the steps, a line each."""
     return "".join([f"{step.rung.value}\t{step.group}\t{step.place}\n" for step in steps])
+
+
+class LadderTexts:
+    """The texts of ladders that were asked for before. `domain.ladder.steps` returns the same object for the same ladder, so
+    that the object is the key: to compare all its steps would take as long as to write them."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, tuple[Sequence[Step], str]] = {}
+
+    def __call__(self, steps: Sequence[Step]) -> str:
+        """Return the text of a ladder."""
+        kept = self._texts.get(id(steps))
+        if kept is None or kept[0] is not steps:
+            if len(self._texts) >= _TEXTS_MOST:
+                self._texts.clear()
+            kept = self._texts[id(steps)] = (steps, ladder_text(steps))
+        return kept[1]
 
 
 def warm_pool(campaign: Campaign, area: Area, steps: Sequence[Step]) -> str:

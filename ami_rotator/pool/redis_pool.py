@@ -28,7 +28,7 @@ from ami_rotator.domain.types import (
     Rung,
 )
 from ami_rotator.domain.windows import zone_named, zone_offsets
-from ami_rotator.pool.policy_terms import ladder_text, warm_pool
+from ami_rotator.pool.policy_terms import warm_pool
 from ami_rotator.pool.put_words import words_of
 from ami_rotator.pool.survey import (
     CALLS_PER_MINUTE,
@@ -87,11 +87,10 @@ class RedisPool(PoolSurvey):
         """
         key = request.key
         pool = warm_pool(request.campaign, area, steps)
-        answer = await self._run(
+        answer = await self._ask(
             "assign",
             reservation,
             self.ttl_ms,
-            *self.zone_args(),
             request.campaign,
             destination or "",
             request.dialled,
@@ -102,7 +101,7 @@ class RedisPool(PoolSurvey):
             request.lead_id,
             request.source,
             pool,
-            ladder_text(steps),
+            self._ladder_text(steps),
             terms,
         )
         if pool and answer[0] in ("new", "miss"):
@@ -151,16 +150,14 @@ class RedisPool(PoolSurvey):
 
         Another number than the assigned one gives ours back at once, uncounted.
         """
-        answer = await self._run(
-            "confirm", key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self.ttl_ms, *self.zone_args()
-        )
+        answer = await self._ask("confirm", key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self.ttl_ms)
         if answer[0] == "unknown":
             return Confirmed("unknown")
         return Confirmed(answer[0], ReservationId(answer[1]), E164(answer[2]))
 
     async def release(self, key: CallKey, end: End, reservation: ReservationId | None = None) -> E164 | None:
         """End a call's reservation, by id where it is known; return its caller-ID, None where there was none to end."""
-        answer = await self._run(
+        answer = await self._ask(
             "release",
             reservation or "",
             key.dialer,
@@ -171,7 +168,6 @@ class RedisPool(PoolSurvey):
             end.sip,
             end.talk_ms,
             int(end.dialled),
-            *self.zone_args(),
         )
         if answer[0] == "unknown":
             return None

@@ -16,6 +16,7 @@ from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.pool.book import Book
 from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.flights import Flights
+from ami_rotator.pool.policy_terms import LadderTexts
 from ami_rotator.pool.scripts import Script, load_scripts
 
 _ZONE_HOLDS_S = 600.0
@@ -39,13 +40,14 @@ class PoolStore:
         self.book = Book()
         self.ttl_ms = int(ttl_s * 1000)
         self._redis = redis
-        self._flights = Flights(redis, self.tag)
         self._zone = zone
         self._clock = clock or SystemClock()
         self._scripts = scripts or load_scripts()
+        self._flights = Flights(redis, self.tag, self._scripts["together"], self.zone_args)
         self._offsets: tuple[str, str, str] = ("0", "0", "0")
         self._offsets_until_s = float("-inf")
         self._asked: Counter[str] = Counter()
+        self._ladder_text = LadderTexts()
 
     async def ping(self) -> None:
         """Check that Redis answers."""
@@ -70,6 +72,10 @@ class PoolStore:
 
     async def _run(self, name: str, *args: str | int | float) -> Any:
         return await self._guard(lambda: self._flights.run(self._scripts[name], *args))
+
+    async def _ask(self, name: str, *args: str | int | float) -> Any:
+        """Run `assign`, `confirm` or `release`, together with what others ask at this moment."""
+        return await self._guard(lambda: self._flights.ask(name, *args))
 
     async def _guard(self, call: Callable[[], Any]) -> Any:
         try:

@@ -38,7 +38,8 @@ async def load_one_line(redis: Redis) -> None:
 def shared_round_trip(redis: RedisClient) -> Callable[[int], Awaitable[None]]:
     """Return the same script by the way that the pool's scripts take: many waiting calls in one round trip."""
     sha = hashlib.sha1(_ONE_LINE.encode(), usedforsecurity=False).hexdigest()
-    flights, script = Flights(redis, "{bench}"), Script("floor", _ONE_LINE, sha, 1)
+    script = Script("floor", _ONE_LINE, sha, 1)
+    flights = Flights(redis, "{bench}", script, tuple)
 
     async def work(_: int) -> None:
         await flights.run(script)

@@ -7,7 +7,7 @@
 --      that was walked has rung, group, place, counts by state, and passed: {number, why, until ms (0: not known)}
 --- include clock filing windows memory choosing policy question
 set_zone(ARGV[1], ARGV[2], ARGV[3])
-local q = question(4, 5, 6, 7)
+local q = question(ARGV, 4, 5, 6, 7)
 recall(q)
 q.p, q.trace = q.p or {}, {}
 if q.is_opted_out then return cjson.encode({missed = {'opted_out', ''}}) end

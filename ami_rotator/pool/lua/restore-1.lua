@@ -29,16 +29,16 @@ for i = 5, #ARGV, 19 do
       save(c)
     end
     local r = {
-      id = id, cid = cid, at = at, st = 'live', held = held, names = '', mw = began.minute, hw = began.hour, dw = began.day,
+      id = id, cid = cid, at = at, held = held, names = '', mw = began.minute, hw = began.hour, dw = began.day,
       tk = trunk ~= '' and trunk, rung = ARGV[i + 12], g = ARGV[i + 13], a = ARGV[i + 14], wm = ARGV[i + 15],
       pres = trunk ~= '' and shown or '', dialer = dialer, code = ARGV[i + 7], uniqueid = ARGV[i + 8], why = 'restored',
       bond = '', seen = '', campaign = ARGV[i + 3], destination = ARGV[i + 4], source = ARGV[i + 11],
     }
+    redis.call('ZADD', key('expiries'), NOW + tonumber(ARGV[1]), id)
     link(r, dialer, r.code)
     link(r, dialer, r.uniqueid)
     link(r, dialer, trunk)
     save_reservation(r)
-    redis.call('ZADD', key('expiries'), NOW + tonumber(ARGV[1]), id)
     if ARGV[i + 18] == '1' then
       append('assigned', id, at, 'caller_id', cid, 'campaign', r.campaign, 'destination', r.destination,
         'dialled', ARGV[i + 5], 'dialer', dialer, 'code', r.code, 'uniqueid', r.uniqueid, 'agent', ARGV[i + 9],

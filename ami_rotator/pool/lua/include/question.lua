@@ -1,11 +1,11 @@
--- The question of a call from a script's arguments: `pool`, `ladder` and `policy` are three in a row.
-local function question(campaign, destination, lead, pool)
+-- The question of a call from the arguments `of` its script: `pool`, `ladder` and `policy` are three in a row.
+local function question(of, campaign, destination, lead, pool)
   local q = {
-    campaign = ARGV[campaign], destination = ARGV[destination], lead = ARGV[lead], pool = ARGV[pool], ladder = ARGV[pool + 1],
+    campaign = of[campaign], destination = of[destination], lead = of[lead], pool = of[pool], ladder = of[pool + 1],
     bond = '', seen = '',
   }
-  if ARGV[pool + 2] == '' then return q end
-  local p = cjson.decode(ARGV[pool + 2])
+  if of[pool + 2] == '' then return q end
+  local p = cjson.decode(of[pool + 2])
   q.p = p
   if p.sd then
     local whom = p.sb == 'lead' and q.lead ~= '' and ('lead:' .. q.lead) or (q.destination ~= '' and q.destination)

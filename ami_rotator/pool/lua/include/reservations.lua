@@ -1,4 +1,4 @@
--- Reservations: a packed record each, found by id or by a name of its call; live ones also in the set of expiries.
+-- Reservations: a packed record each, found by id or by a name of its call. Those in the set of expiries are live.
 -- A reservation that has ended stays readable for a while, so that a late question gets the same answer.
 local KEEP_MS = 300000
 
@@ -7,16 +7,20 @@ local function reservation(id)
   if not text then return nil end
   local v = cmsgpack.unpack(text)
   return {
-    id = id, cid = v[1], at = v[2], st = v[3], held = v[4], names = v[5], mw = v[6], hw = v[7], dw = v[8], tk = v[9],
-    rung = v[10], g = v[11], a = v[12], wm = v[13], pres = v[14], dialer = v[15], code = v[16], uniqueid = v[17], why = v[18],
-    bond = v[19], seen = v[20], campaign = v[21], destination = v[22], source = v[23],
+    id = id, cid = v[1], at = v[2], held = v[3], names = v[4], mw = v[5], hw = v[6], dw = v[7], tk = v[8], rung = v[9],
+    g = v[10], a = v[11], wm = v[12], pres = v[13], dialer = v[14], code = v[15], uniqueid = v[16], why = v[17], bond = v[18],
+    seen = v[19], campaign = v[20], destination = v[21], source = v[22],
   }
+end
+
+local function is_live(r)
+  return redis.call('ZSCORE', key('expiries'), r.id)
 end
 
 local function packed_reservation(r)
   return cmsgpack.pack({
-    r.cid, r.at, r.st, r.held, r.names, r.mw, r.hw, r.dw, r.tk, r.rung, r.g, r.a, r.wm, r.pres, r.dialer, r.code, r.uniqueid,
-    r.why, r.bond, r.seen, r.campaign, r.destination, r.source,
+    r.cid, r.at, r.held, r.names, r.mw, r.hw, r.dw, r.tk, r.rung, r.g, r.a, r.wm, r.pres, r.dialer, r.code, r.uniqueid, r.why,
+    r.bond, r.seen, r.campaign, r.destination, r.source,
   })
 end
 
@@ -47,7 +51,7 @@ local function link(r, dialer, part)
   local name = dialer .. ':' .. part
   if redis.call('SET', key('call', name), r.id, 'NX') then
     r.names = r.names == '' and name or (r.names .. '\n' .. name)
-    if r.st == 'ended' then redis.call('PEXPIRE', key('call', name), KEEP_MS) end
+    if not is_live(r) then redis.call('PEXPIRE', key('call', name), KEEP_MS) end
     return true
   end
 end
@@ -72,15 +76,16 @@ local function give_back(r, used)
   save(c)
 end
 
+-- End a live reservation; false where it is over already.
 local function finish(r, outcome, cause, sip, talk_ms, used)
   -- First what a full Redis takes too (it refuses a script only before its first change): so calls can always end.
-  redis.call('ZREM', key('expiries'), r.id)
+  if redis.call('ZREM', key('expiries'), r.id) == 0 then return false end
   if r.held then
     give_back(r, used)
     if used and r.bond ~= '' then attempted(r, outcome) end
   end
-  r.st, r.held = 'ended', false
-  save_reservation(r, 'PX', KEEP_MS)
+  redis.call('PEXPIRE', key('reservation', r.id), KEEP_MS)
   for name in string.gmatch(r.names, '[^\n]+') do redis.call('PEXPIRE', key('call', name), KEEP_MS) end
   append('ended', r.id, r.at, 'outcome', outcome, 'cause', cause, 'sip', sip, 'talk_ms', talk_ms, 'dialled', used and '1' or '0')
+  return true
 end

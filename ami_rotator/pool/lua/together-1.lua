@@ -1,0 +1,22 @@
+-- together: what calls that waited at the same moment ask, one after the other, as if each had come alone.
+--
+-- Each is atomic and safe to send twice by itself, so all of them are. An error of one is its answer and stops no other.
+-- Most of what a script costs is its beginning: here many calls share it.
+--
+-- KEYS[1]  tag of the inventory
+-- ARGV[1] [2] [3] zone: offset s, next change at s, offset s after it
+--      [4...] for each: 'assign' | 'confirm' | 'release', how many arguments, the arguments (include/assign.lua, confirm.lua,
+--      release.lua)
+-- returns  the answer to each
+--- include clock filing windows outbox memory reservations choosing policy question assign confirm release
+set_zone(ARGV[1], ARGV[2], ARGV[3])
+local asked = {assign = assign, confirm = confirm, release = release}
+local answers, at = {}, 4
+while ARGV[at] do
+  local last = at + 1 + ARGV[at + 1]
+  local is_well, answer = pcall(asked[ARGV[at]], {unpack(ARGV, at + 2, last)}, #answers)
+  if not is_well and type(answer) ~= 'table' then answer = redis.error_reply(answer) end
+  answers[#answers + 1] = answer
+  at = last + 1
+end
+return answers
