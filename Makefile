@@ -7,7 +7,7 @@ RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: install run test bench chaos lint types contracts check lock clean wheel docs image-try
+.PHONY: install run test test-thorough bench chaos lint types contracts check lock clean wheel docs image-try
 
 install: $(STAMP)
 
@@ -33,8 +33,17 @@ endef
 run: $(RUNS)
 	$(BIN)/ami-rotator serve
 
+# What must hold at every change, in about five minutes on two cores; what is measured against the clock runs by itself, after
+# the rest. `make test-thorough` is the rest of all tests: every page at every width, every command of the documentation, ...
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) -m "not alone and not thorough"
+	$(BIN)/python -m pytest -m "alone and not thorough"
+
+test-thorough: install
+	$(BIN)/python -m pytest $(PARALLEL) -m "thorough and not alone"
+	$(BIN)/python -m pytest -m "thorough and alone"
 
 # The long form of the tests that break things for real: about 20 minutes.
 chaos: install
