@@ -14,7 +14,6 @@ from redis.asyncio import Redis as AsyncRedis
 from ami_rotator.ledger.database import Database
 from tests.support.services import Kind, Services
 
-
 _LONGEST_FIRST = ("chaos", "asterisk", "browser", "docs", "stateful")
 
 
