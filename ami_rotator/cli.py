@@ -12,6 +12,7 @@ from ami_rotator.cli_campaigns import campaigns_cli, exchanges_cli
 from ami_rotator.cli_dialplan import dialplan, manager_conf_command
 from ami_rotator.cli_doctor import doctor
 from ami_rotator.cli_explain import explain_command
+from ami_rotator.cli_groups import groups_cli
 from ami_rotator.cli_jobs import jobs_cli
 from ami_rotator.cli_opt_outs import opt_outs_cli
 from ami_rotator.cli_plan import plan_command
@@ -34,6 +35,7 @@ app.command()(doctor)
 app.command("plan")(plan_command)
 app.command("explain")(explain_command)
 app.add_typer(campaigns_cli, name="campaigns")
+app.add_typer(groups_cli, name="groups")
 app.add_typer(exchanges_cli, name="exchanges")
 app.add_typer(opt_outs_cli, name="opt-outs")
 app.add_typer(jobs_cli, name="jobs")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import getpass
-from collections.abc import AsyncIterator, Iterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -15,9 +16,13 @@ import orjson
 import typer
 
 from ami_rotator.admin.campaigns import Campaigns
+from ami_rotator.admin.errors import InvalidError, Problem
+from ami_rotator.admin.policies import read_campaign
+from ami_rotator.admin.policy_csv import read_rows, value_of, write_rows
 from ami_rotator.domain.access import Actor
 from ami_rotator.domain.advice import on_policy
 from ami_rotator.domain.campaign import CampaignPolicy
+from ami_rotator.domain.types import Campaign
 from ami_rotator.errors import RotatorError
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.exchanges import save_exchanges
@@ -30,7 +35,6 @@ from ami_rotator.stores import open_stores
 campaigns_cli = typer.Typer(help="Show and change the campaigns' policies.", invoke_without_command=True)
 exchanges_cli = typer.Typer(help="The cities of exchanges, for the rung city.", no_args_is_help=True)
 
-_LISTS = ("groups", "next_groups", "rungs", "sticky_breaks")
 _CITY_MAX = 60
 
 
@@ -105,6 +109,20 @@ def remove_campaign(name: Annotated[str, typer.Argument(help="VICIdial's campaig
     typer.echo(f"{name} has no policy of its own any more.")
 
 
+@campaigns_cli.command("export")
+def export_campaigns() -> None:
+    """Print all policies as CSV."""
+    write_rows(sys.stdout, CampaignPolicy, asyncio.run(_list()))
+
+
+@campaigns_cli.command("import")
+def import_campaigns(
+    file: Annotated[Path, typer.Argument(help="CSV as export prints it; fewer columns will do.")],
+) -> None:
+    """Add and change the policies of a file: all of them, or none where a row is wrong. A missing column stays."""
+    typer.echo(f"{asyncio.run(_import(file))} policies are as the file says.")
+
+
 @exchanges_cli.command("import")
 def import_exchanges(
     file: Annotated[Path, typer.Argument(help="CSV with the columns npa, nxx and city, or prefix and city.")],
@@ -148,9 +166,7 @@ def _change(text: str) -> tuple[str, Any]:
     known = [item.name for item in fields(CampaignPolicy) if item.name != "name"]
     if not sign or field not in known:
         raise CampaignError(f"{text!r} changes nothing: write field=value; the fields are {', '.join(known)}.")
-    if field in _LISTS:
-        return field, [part.strip() for part in value.split(",") if part.strip()]
-    return field, None if not value and field.endswith("_limit") else value
+    return field, value_of(CampaignPolicy, field, value)
 
 
 def _said(policy: CampaignPolicy) -> str:
@@ -163,7 +179,8 @@ def _text(value: Any) -> str:
 
 
 @asynccontextmanager
-async def _campaigns() -> AsyncIterator[tuple[Campaigns, Database]]:
+async def open_campaigns() -> AsyncIterator[tuple[Campaigns, Database]]:
+    """Give the administrators' functions of campaigns and groups, and the database behind them."""
     settings = load_settings()
     set_up_logging("WARNING")
     defaults = LimitDefaults(
@@ -180,28 +197,60 @@ async def _daemon_polls() -> None:
 
 
 async def _list() -> tuple[CampaignPolicy, ...]:
-    async with _campaigns() as (campaigns, _):
+    async with open_campaigns() as (campaigns, _):
         return await campaigns.list()
 
 
 async def _get(name: str) -> CampaignPolicy:
-    async with _campaigns() as (campaigns, _):
+    async with open_campaigns() as (campaigns, _):
         return await campaigns.get(name)
 
 
 async def _set(name: str, values: Mapping[str, Any]) -> tuple[CampaignPolicy, tuple[str, ...]]:
-    async with _campaigns() as (campaigns, _):
+    async with open_campaigns() as (campaigns, _):
         saved = await campaigns.save(actor(), name, values, keep=True)
         return await campaigns.get(name), saved.warnings
 
 
+async def _import(file: Path) -> int:
+    async with open_campaigns() as (campaigns, _):
+        before = {policy.name: policy.to_dict() for policy in await campaigns.list()}
+        with file.open(encoding="utf-8-sig", newline="") as source:
+            rows = [
+                (line, name, {**before.get(Campaign(name), {}), **values})
+                for line, name, values in read_rows(source, CampaignPolicy)
+            ]
+        checked_rows(rows, read_campaign)
+        for _, name, values in rows:
+            await campaigns.save(actor(), name, values)
+        return len(rows)
+
+
+def checked_rows(
+    rows: Iterable[tuple[int, str, Mapping[str, Any]]], read: Callable[[str, Mapping[str, Any]], object]
+) -> None:
+    """See that every row can be used, before any is saved.
+
+    Raises:
+        InvalidError: some cannot; says the line, the field, why, and what to write.
+    """
+    problems: list[Problem] = []
+    for line, name, values in rows:
+        try:
+            read(name, values)
+        except InvalidError as error:
+            problems += [Problem(f"line {line}, {problem.field}", problem.message) for problem in error.problems]
+    if problems:
+        raise InvalidError(problems)
+
+
 async def _remove(name: str) -> None:
-    async with _campaigns() as (campaigns, _):
+    async with open_campaigns() as (campaigns, _):
         await campaigns.remove(actor(), name)
 
 
 async def _save_exchanges(cities: Mapping[str, str]) -> int:
-    async with _campaigns() as (_, database):
+    async with open_campaigns() as (_, database):
         return await save_exchanges(database, cities)
 
 

@@ -27,6 +27,7 @@ PAGES = {
     "caller-id": f"/caller-ids/{NUMBER}",
     "campaigns": "/campaigns",
     "campaign": "/campaigns/SALES",
+    "group": "/groups/default",
     "plan": "/plan?headroom_percent=50",
     "calls": "/calls",
     "dialers": "/dialers",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +43,12 @@ class Terminal:
 
 
 async def test_all_of_it_from_the_terminal(
-    database: Database, database_dsn: str, redis_client: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    database_dsn: str,
+    redis_client: Redis,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     for module in ("cli_admin", "cli_campaigns"):
         monkeypatch.setattr(f"ami_rotator.{module}.set_up_logging", lambda _level: None)
@@ -81,6 +87,29 @@ async def test_all_of_it_from_the_terminal(
     assert (await at.json("campaigns", "show", "SALES"))["sticky_days"] == 30
     assert list(await at.json("campaigns", "list")) == ["SALES"]
     assert "weight: is 0; write a number from 1" in await at.type("campaigns", "set", "SALES", "weight=0", code=1)
+
+    said = await at.type("groups", "set", "east", "warmup=careful", "daily_limit=900")
+    assert "east: daily_limit=900 warmup=careful" in said
+    assert "900 uses a day of one number is more" in said
+    assert (await at.json("groups", "list"))["east"]["caller_ids"] == 1
+    assert "write one of careful" in await at.type("groups", "set", "east", "warmup=fast", code=1)
+    groups, campaigns = tmp_path / "groups.csv", tmp_path / "campaigns.csv"
+    groups.write_text((await at.type("groups", "export")).replace("900", "100") + "west,,60,,20,100,,,steady\n")
+    assert await at.type("groups", "import", str(groups)) == "3 groups are as the file says.\n"
+    assert (await at.json("groups", "list"))["west"]["warmup"] == "steady"
+    assert "daily_limit=100 " in await at.type("groups", "list")
+    exported = await at.type("campaigns", "export")
+    campaigns.write_text(exported)
+    assert await at.type("campaigns", "import", str(campaigns)) == "1 policies are as the file says.\n"
+    assert await at.type("campaigns", "export") == exported
+    campaigns.write_text('name,groups,sticky_days\nSALES,"west, east",7\nOTHER,east,many\n')
+    assert "line 3, sticky_days:" in await at.type("campaigns", "import", str(campaigns), code=1)
+    campaigns.write_text('name,groups,sticky_days\nSALES,"west, east",7\n')
+    await at.type("campaigns", "import", str(campaigns))
+    sales = await at.json("campaigns", "show", "SALES")
+    assert (sales["groups"], sales["rungs"], sales["sticky_days"]) == (["west", "east"], ["area", "any"], 7)
+    campaigns.write_text("campaign,colour\nSALES,red\n")
+    assert "has no meaning here: campaign, colour" in await at.type("campaigns", "import", str(campaigns), code=1)
 
     printed = await at.type("users", "add", "bob", "--role", "operator")
     password = printed.strip().rpartition(" ")[2]

@@ -174,6 +174,29 @@ async def test_users_are_added_changed_and_deleted_after_a_question(at: PagesRig
     assert "Nobody by name yet" in await at.page("/users")
 
 
+async def test_a_group_is_set_up_with_its_warm_up_and_the_seeds_limits_are_flagged(at: PagesRig) -> None:
+    _, text = await at.post("/groups", {"name": "fresh"})
+    assert "1,000 uses a day of one number is more than" in text
+    assert "Recommended: 100 uses a day, 20 an hour." in text
+    assert "<code>careful</code></dt><dd>15 uses on the first day, 95 on day 28" in text
+    form = {"daily_limit": "100", "hourly_limit": "20", "cooldown_s": "60", "warmup": "Careful", "max_concurrent": ""}
+    _, text = await at.post("/groups/fresh", form)
+    assert "Saved." in text
+    assert 'class="notice">' not in text
+    assert 'name="warmup" list="curves" maxlength="900" value="careful"' in text
+    for wrong, said in (
+        ({"warmup": "fast"}, "is no warm-up curve; write one of careful"),
+        ({"cooldown_s": "x"}, "whole"),
+    ):
+        status, refused = await at.post("/groups/fresh", {**form, **wrong})
+        assert (status, said in refused) == (400, True)
+    await at.post("/campaigns/SALES", {**POLICY, "groups": "fresh", "daily_limit": "900"})
+
+    assert "900 uses a day" in await at.page("/campaigns/SALES")
+    assert '<a href="/groups/fresh">fresh</a>' in await at.page("/campaigns")
+    assert "used by SALES" in await at.page("/groups/fresh")
+
+
 async def test_opt_outs_are_put_on_the_list_found_and_taken_off(at: PagesRig) -> None:
     assert "Nobody is on the list." in await at.page("/opt-outs")
     form = {"numbers": "(212) 555-0100\r\n\r\n+442071234567\r\n2125550100", "campaign": "SALES", "note": "asked <b>"}
@@ -205,6 +228,7 @@ async def test_a_viewer_looks_and_changes_nothing_and_sees_no_whole_destination(
         "/caller-ids/12125550100",
         "/campaigns",
         "/campaigns/SALES",
+        "/groups/default",
         "/plan",
         "/calls",
         "/dialers",
@@ -222,7 +246,7 @@ async def test_a_viewer_looks_and_changes_nothing_and_sees_no_whole_destination(
     for path in (
         "/caller-ids", "/caller-ids/add", "/caller-ids/import", "/caller-ids/import/now", "/caller-ids/12125550100",
         "/caller-ids/12125550100/switch", "/campaigns", "/campaigns/SALES", "/campaigns/SALES/remove", "/jobs", "/users",
-        "/users/vera", "/sessions/end", "/opt-outs", "/opt-outs/remove",
+        "/users/vera", "/sessions/end", "/groups", "/groups/default", "/opt-outs", "/opt-outs/remove",
     ):  # fmt: skip
         assert (await at.post(path, {"action": "disable", "number": "+12125550100"}))[0] == 403, path
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from ami_rotator.admin.errors import InvalidError, NotFoundError
 from ami_rotator.admin.policies import read_campaign
+from ami_rotator.domain.advice import on_policy
 from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.types import Campaign, Rung
 from ami_rotator.http.pages.call_rows import RUNGS
@@ -198,6 +199,7 @@ async def _shown_campaign(
         "rungs": [(rung.value, RUNGS[rung.value], places.get(rung, "")) for rung in Rung],
         "preview": looked,
         "problem": problem,
+        "notes": list(on_policy(policy)) if has_policy else [],
         "to": destination,
         "coverage": picture,
         "days_text": days_text(picture),

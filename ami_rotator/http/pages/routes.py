@@ -16,6 +16,7 @@ from ami_rotator.http.pages import (
     calls,
     campaigns,
     dialers,
+    groups,
     import_file,
     jobs,
     opt_outs,
@@ -47,6 +48,9 @@ def add_pages(app: web.Application, pages: PageDeps) -> None:
     post("/campaigns/{name}", campaigns.save_campaign)
     post("/campaigns/{name}/preview", campaigns.preview)
     post("/campaigns/{name}/remove", campaigns.remove_campaign)
+    post("/groups", groups.new_group)
+    get("/groups/{name}", groups.group)
+    post("/groups/{name}", groups.save_group)
     get("/plan", plan.plan)
     get("/plan/export.csv", plan.export)
     post("/plan", plan.plan_for_leads)
