@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,7 +16,8 @@ from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Campai
 from ami_rotator.http.pages.deps import PageDeps
 from ami_rotator.ledger.callbacks import Callback, Observed
 from ami_rotator.pool.answer_times import Latency
-from ami_rotator.pool.explaining import Explanation, Trial
+from ami_rotator.pool.explaining import Explanation
+from ami_rotator.pool.trial import Trial
 from ami_rotator.settings import Settings
 
 DialerState = Literal["up", "connecting", "down"]
@@ -161,6 +162,20 @@ class CallerIdSource(Protocol):
         ...
 
 
+class TryPolicy(Protocol):
+    """The preview of a policy."""
+
+    async def __call__(
+        self, policy: CampaignPolicy, destination: E164 | None, area: Area, areas: Mapping[Group, Collection[Area]]
+    ) -> Trial:
+        """Return what a call would get under it; `areas` are those of the caller-IDs of each of its groups.
+
+        Raises:
+            PoolUnavailableError: Redis is away or too slow.
+        """
+        ...
+
+
 class Allow(Protocol):
     """A rate limit."""
 
@@ -177,8 +192,7 @@ class Deps:
     one. `add_caller_id` says whether the number is new and raises LedgerUnavailableError; `dashboard` answers with what it
     can reach rather than raise. `admin_token` is the setting, or that made up for the embedded demo. `desk` has
     what administrators can do; without it only the admin token in a header is known. `answered` is told path, status and
-    seconds of each answer to a machine. `explain`, `callback` and `observed` answer the routes of that name;
-    `try_policy` tells what a policy would do that is not saved, and raises PoolUnavailableError.
+    seconds of each answer to a machine. `explain`, `callback` and `observed` answer the routes of that name.
     """
 
     assigner: CallerIdSource
@@ -196,7 +210,7 @@ class Deps:
     pages: PageDeps | None = None
     desk: AdminDesk | None = None
     explain: Callable[[Campaign, str, str], Awaitable[Explanation]] | None = None
-    try_policy: Callable[[CampaignPolicy, E164 | None, Area], Awaitable[Trial]] | None = None
+    try_policy: TryPolicy | None = None
     callback: Callable[[E164, E164 | None], Awaitable[Callback | None]] | None = None
     observed: Callable[[int], Awaitable[Sequence[Observed]]] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -12,13 +12,14 @@ from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.campaign import CampaignPolicy, policy_of
 from ami_rotator.domain.ladder import Step, steps
 from ami_rotator.domain.numbers import area_of, mask, parse_dialled
-from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Campaign, Miss, ReservationId
+from ami_rotator.domain.types import E164, Area, Assignment, CallRequest, Campaign, Group, Miss, ReservationId
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.answer_times import AnswerTimes
-from ami_rotator.pool.explaining import Explanation, Trial, explain
+from ami_rotator.pool.explaining import Explanation, explain
 from ami_rotator.pool.policy_terms import shared_groups, terms_of
 from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.trial import Trial, filed_rungs, gathered, spread
 
 _TELL_AWAY_S = 1.0
 
@@ -93,18 +94,23 @@ class Assigner:
         asked = self._look_up(campaign, dialled)
         return await explain(self._pool, campaign, asked.destination, asked.area, asked.steps, asked.terms, lead_id)
 
-    async def try_policy(self, policy: CampaignPolicy, destination: E164 | None, area: Area) -> Trial:
+    async def try_policy(
+        self, policy: CampaignPolicy, destination: E164 | None, area: Area, areas: Mapping[Group, Collection[Area]]
+    ) -> Trial:
         """Return what a call would get under a policy that need not be saved, beside the other campaigns as they are.
 
-        Its limits and time zone are not tried: caller-IDs have theirs since they were loaded.
+        `areas` are those of the caller-IDs of each of its groups. Its limits and time zone are not tried: caller-IDs have
+        theirs since they were loaded.
 
         Raises:
             PoolUnavailableError: Redis is away or too slow.
         """
         ladder = steps(policy, area, self._city(destination))
         terms = terms_of(policy, shared_groups({**self._policies, policy.name: policy}))
-        found = await explain(self._pool, policy.name, destination, area, ladder, terms)
-        return Trial(tuple(ladder), found)
+        filed = filed_rungs([policy_of(policy.name, self._policies), *self._policies.values()])
+        walked = spread(ladder, filed, areas)
+        found = await explain(self._pool, policy.name, destination, area, walked.steps, terms)
+        return Trial(tuple(ladder), gathered(found, walked), walked.new_rungs)
 
     def _look_up(self, campaign: Campaign, dialled: str) -> _Asked:
         destination = parse_dialled(dialled, self._dial_prefixes, self._region)

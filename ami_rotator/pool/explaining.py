@@ -66,14 +66,6 @@ class Explanation:
     steps: tuple[ExplainedStep, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What a policy would do that need not be saved: its whole ladder for a call, and what that call would get now."""
-
-    ladder: tuple[Step, ...]
-    found: Explanation
-
-
 async def explain(
     pool: RedisPool,
     campaign: Campaign,

@@ -35,7 +35,12 @@ PAGES = {
     "opt-outs": "/opt-outs",
     "audit": "/audit",
     "users": "/users",
+    "api": "/api/v1/docs",
+    "sign-in": "/sign-in",
 }
+WIDTHS = (360, 3840)
+# Kept after the run, for people to look at; git ignores build/.
+SCREENSHOTS = Path(os.environ.get("AMI_ROTATOR_SCREENSHOTS") or Path(__file__).parents[2] / "build" / "screenshots")
 CSV = b"caller_id,group,carrier,daily_limit\n9175550990,sales,Telnyx,50\n12,sales,Telnyx,50\n9175550991,sales,Telnyx,many\n"
 
 
@@ -122,11 +127,23 @@ async def test_a_number_that_is_switched_off_leaves_the_pool(chromium: Browser, 
         assert complaints == []
 
 
-async def test_a_policy_is_edited_and_the_ladder_follows(chromium: Browser, demo: DaemonProcess) -> None:
+async def test_a_policy_is_edited_and_explain_follows(chromium: Browser, demo: DaemonProcess) -> None:
     async with signed_in(chromium, demo) as (page, complaints):
         await page.goto("/campaigns/SALES")
         steps = page.locator(".ladder li strong")
-        await expect(steps).to_have_text(["same area", "any area"])
+        verdict = page.locator(".verdict")
+        await expect(verdict).to_contain_text("A call to 2125550100 now would show 212")
+        await expect(verdict).to_contain_text("same area, group sales")
+        await page.fill("#r-area", "")
+        await page.fill("#r-state", "1")
+        await expect(steps).to_have_text(["same state", "any area"])
+        await expect(verdict).to_contain_text("same state, group sales: free")
+        await page.fill("#p-groups", "survey")
+        await page.fill("#p-to", "3055550100")
+        await expect(verdict).to_contain_text("A call to 3055550100 now would show")
+        await expect(verdict).to_contain_text("same state, group survey")
+        await page.fill("#p-groups", "sales")
+        await page.fill("#r-area", "1")
         await page.fill("#r-state", "2")
         await page.fill("#r-any", "3")
         await expect(steps).to_have_text(["same area", "same state", "any area"])
@@ -139,15 +156,16 @@ async def test_a_policy_is_edited_and_the_ladder_follows(chromium: Browser, demo
         assert complaints == []
 
 
-async def test_without_javascript_the_ladder_of_what_is_entered_is_a_button_away(
+async def test_without_javascript_the_preview_of_what_is_entered_is_a_button_away(
     chromium: Browser, demo: DaemonProcess
 ) -> None:
     async with signed_in(chromium, demo, java_script_enabled=False) as (page, _):
         await page.goto("/campaigns/RENEWAL")
         await page.fill("#r-area", "")
-        await page.click("button:has-text('Show')")
+        await page.click("button:has-text('Preview')")
 
         await expect(page.locator(".ladder li strong")).to_have_text(["any area", "any area"])
+        await expect(page.locator(".verdict")).to_contain_text("any area, group")
         await expect(page.locator("#r-area")).to_have_value("")
 
 
@@ -191,41 +209,44 @@ async def test_a_user_signs_in_by_name_sees_their_pages_and_signs_out(chromium: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing_serious_on_any_page(chromium: Browser, demo: DaemonProcess, scheme: Any) -> None:
-    folder = Path(os.environ.get("SCREENSHOTS") or tempfile.mkdtemp(prefix="rotator-screenshots-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    async with signed_in(chromium, demo, color_scheme=scheme, viewport={"width": 1440, "height": 900}) as (
-        page,
-        complaints,
-    ):
+async def test_every_page_is_accessible_and_fits_the_screen(
+    chromium: Browser, demo: DaemonProcess, scheme: Any
+) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    options = {"color_scheme": scheme, "viewport": {"width": 1440, "height": 900}}
+    async with signed_in(chromium, demo, **options) as (page, complaints):
+        await page.goto("/calls")
+        call = await page.locator("table.list tbody th a").first.get_attribute("href") or ""
         found = []
-        for name, path in PAGES.items():
+        for name, path in {**PAGES, "call": call}.items():
             await page.goto(path)
             if name == "now":
                 await expect(page.locator("#chart canvas")).to_have_count(1)
-            await page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
+            await page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
             await page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
-            await page.evaluate(AXE)
-            report = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-            found += [
-                f"{path} {item['id']} ({item['impact']}): {item['nodes'][0]['html'][:200]}"
-                for item in report["violations"]
-                if item["impact"] in ("serious", "critical")
-            ]
+            found += [f"{path} {problem}" for problem in await serious(page)]
+            for width in WIDTHS if scheme == "light" else ():
+                await page.set_viewport_size({"width": width, "height": 800})
+                wide = await page.evaluate("document.documentElement.scrollWidth")
+                found += [f"{path} is {wide} wide on a screen of {width}"] if wide > width else []
+            await page.set_viewport_size({"width": 1440, "height": 900})
 
         assert found == []
         assert complaints == []
 
 
-@pytest.mark.parametrize("width", [360, 1440, 3840])
-async def test_no_page_is_wider_than_the_screen(chromium: Browser, demo: DaemonProcess, width: int) -> None:
-    async with signed_in(chromium, demo, viewport={"width": width, "height": 800}) as (page, _):
-        wide = {}
-        for path in PAGES.values():
-            await page.goto(path)
-            wide[path] = await page.evaluate("document.documentElement.scrollWidth")
-
-        assert {path: found for path, found in wide.items() if found > width} == {}
+async def serious(page: Page) -> list[str]:
+    """What axe finds that keeps people out. Of long lists it looks at the beginning: what follows is alike."""
+    await page.evaluate(
+        "document.querySelectorAll('tr:nth-child(n+9), .endpoint:nth-of-type(n+2)').forEach((e) => e.remove())"
+    )
+    await page.evaluate(AXE)
+    report = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{item['id']} ({item['impact']}): {item['nodes'][0]['html'][:200]}"
+        for item in report["violations"]
+        if item["impact"] in ("serious", "critical")
+    ]
 
 
 async def test_the_list_is_worked_by_keyboard_alone(chromium: Browser, demo: DaemonProcess) -> None:

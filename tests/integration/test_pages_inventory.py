@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -200,35 +199,3 @@ async def test_a_day_and_a_month_are_drawn_with_their_tables(at: PagesRig, datab
     assert "25 %" in text
     assert "<td>40</td><td>9</td><td>22 %</td>" in text
     assert text.count("<polyline") == 1
-
-
-async def test_a_hundred_thousand_make_no_page_large_or_slow(at: PagesRig, database: Database) -> None:
-    await fill(database, 100_000)
-    async with database.connection() as connection:
-        await connection.execute(
-            "INSERT INTO demand_daily SELECT '', CURRENT_DATE - day, '+1' || area, 900 + day, 90, 900, 30000,"
-            " '+1' || area || '5550000' FROM generate_series(0, 91) AS day, (SELECT DISTINCT area FROM caller_ids) AS a",
-            timeout=60,
-        )
-    for path in (
-        "/caller-ids",
-        "/caller-ids?sort=-carrier&group=sales",
-        "/caller-ids?search=5550",
-        "/caller-ids/12005000000",
-        "/campaigns",
-        "/campaigns/SALES",
-        "/plan",
-        "/plan?per=state&daily_limit=100&hourly_limit=20",
-        "/calls",
-        "/audit",
-    ):
-        took = []
-        for _ in range(3):
-            began = time.monotonic()
-            text = await at.page(path)
-            took.append(time.monotonic() - began)
-        print(f"{path}: {min(took) * 1000:.0f} ms, {len(text.encode()):,} bytes")
-
-        assert len(text.encode()) < 200_000, path
-        # The aim is 300 ms (docs); this bound only catches what grows with the inventory, on a machine that is busy.
-        assert min(took) < 1.5, path

@@ -76,6 +76,9 @@ async def test_the_preview_tells_what_a_call_would_get_under_a_policy_that_is_no
         _, text = await at.post("/campaigns/SALES/preview", {**form, **changes, "to": to})
         assert f"A call to {to} now would show <strong>{shown}</strong>" in text
         assert f"✓ takes {shown}" in text
+    _, text = await at.post("/campaigns/SALES/preview", {"groups": "west", "rung_state": "1", "to": "6465550199"})
+    assert "now would show <strong>2125550101</strong>" in text
+    assert "No saved policy uses same state" in text
     _, text = await at.post("/campaigns/SALES/preview", {**form, "attestation_min": "A", "to": "2125550199"})
     assert "keep VICIdial's number" in text
     assert "2125550101 not signed well enough" in text

@@ -53,6 +53,7 @@ class PagesRig:
     client: ClientSession
     bench: Bench
     database: Database
+    app: web.Application
     wished: list[str] = field(default_factory=list)
     jobs: list[JobRun] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -84,17 +85,18 @@ async def pages_rig(database: Database, redis: Redis) -> AsyncIterator[PagesRig]
     """Start a server."""
     state = State()
     bench = make_bench(database, redis)
-    made = PagesRig("", ClientSession(), bench, database, state=state)
-    await made.client.close()
+
+    listed: list[JobRun] = []
+    wished: list[str] = []
 
     async def nothing() -> None:
         return None
 
     async def jobs() -> list[JobRun]:
-        return made.jobs
+        return listed
 
     async def wish(name: str) -> None:
-        made.wished.append(name)
+        wished.append(name)
 
     pages = PageDeps(database, bench.desk.caller_ids, DEFAULTS, nothing, jobs, wish, lambda: [(DIALER, STATE)])
     deps = replace(
@@ -103,16 +105,15 @@ async def pages_rig(database: Database, redis: Redis) -> AsyncIterator[PagesRig]
         pages=pages,
         try_policy=Assigner(bench.pool, "US", ["9"]).try_policy,
     )
-    runner = web.AppRunner(make_app(deps), access_log=None, shutdown_timeout=2)
+    app = make_app(deps)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]
-        made.url = f"http://{host}:{port}"
         async with ClientSession(cookie_jar=CookieJar(unsafe=True), headers={"Accept": "text/html"}) as client:
-            made.client = client
-            yield made
+            yield PagesRig(f"http://{host}:{port}", client, bench, database, app, wished, listed, state)
     finally:
         await runner.cleanup()
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.ladder import Step, steps
 from ami_rotator.domain.numbers import area_of, parse_number, present
-from ami_rotator.domain.types import Area
+from ami_rotator.domain.types import Area, Group
 from ami_rotator.errors import PoolUnavailableError
+from ami_rotator.http.pages.call_rows import RUNGS
 from ami_rotator.http.pages.frame import Frame
 from ami_rotator.http.pages.ladder_look import Look, Verdict, ladder_look, verdict
 from ami_rotator.ledger.usage import AreaSupply
@@ -18,11 +19,15 @@ from ami_rotator.pool.explaining import Explanation
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The steps of a call to `destination`; `verdict` is None where the pool could not be asked."""
+    """The steps of a call to `destination`; `verdict` is None where the pool could not be asked.
+
+    `new_rungs` are used by no saved policy of the group yet: which caller-ID comes first there is known once this one is.
+    """
 
     destination: str
     looks: tuple[Look, ...]
     verdict: Verdict | None
+    new_rungs: str
 
 
 async def preview_of(frame: Frame, policy: CampaignPolicy, text: str, have: Sequence[AreaSupply]) -> Preview:
@@ -35,10 +40,15 @@ async def preview_of(frame: Frame, policy: CampaignPolicy, text: str, have: Sequ
     area = area_of(number) if number else Area(text.strip()[:11])
     ladder: Sequence[Step] = steps(policy, area)
     found: Explanation | None = None
+    new_rungs = ""
     if frame.deps.try_policy is not None:
         try:
-            trial = await frame.deps.try_policy(policy, number, area)
+            areas: dict[Group, list[Area]] = {}
+            for item in have:
+                areas.setdefault(item.group, []).append(item.area)
+            trial = await frame.deps.try_policy(policy, number, area, areas)
             ladder, found = trial.ladder, trial.found
+            new_rungs = ", ".join(RUNGS[rung] for rung in trial.new_rungs)
         except PoolUnavailableError:
             found = None
     return Preview(
@@ -51,4 +61,5 @@ async def preview_of(frame: Frame, policy: CampaignPolicy, text: str, have: Sequ
             settings.zone,
         ),
         verdict(found, frame.presentation) if found else None,
+        new_rungs,
     )
