@@ -20,6 +20,7 @@ from tests.bench import (
     part_growth,
     part_http,
     part_ledger,
+    part_pages,
     part_rungs,
     part_start,
     part_vicidial,
@@ -43,6 +44,7 @@ PARTS: Mapping[str, Callable[[Bench], Awaitable[None]]] = {
     "warm": part_warm.run,
     "ledger": part_ledger.run,
     "start": part_start.run,
+    "pages": part_pages.run,
     "viewers": part_viewers.run,
 }
 _ASKED_FOR = ("asterisk",)

@@ -52,6 +52,16 @@ _PARTS: Mapping[str, tuple[str, str]] = {
         "More caller-IDs",
         "All sizes stand side by side in one Redis and are called in turns by the same process.",
     ),
+    "pages": (
+        "The dashboard's pages",
+        "Each page of the daemon as a user runs it, with a full inventory in 20 groups, a week of 100,000 calls and usage"
+        " of every caller-ID on seven days; asked one after the other, over loopback, each answer read to its end.",
+    ),
+    "viewers": (
+        "People who watch",
+        "Assignments over HTTP in pairs of rounds, one without and one with live streams of *Now*, each read to its end by a"
+        " process of its own that shares the machine; then the daemon alone, while nothing is asked.",
+    ),
     "warm": (
         "The warm pool",
         "Time is simulated; calls, scripts and the filler are real. A warm caller-ID is taken by the same script that would"

@@ -29,9 +29,10 @@ class Size:
     warm_rate: float = 20.0
     warm_s: int = 400
     ledger_calls: int = 10_000
+    pages_caller_ids: int = 100_000
     viewers: int = 200
-    viewer_rounds: int = 5
-    viewer_requests: int = 3_000
+    viewer_rounds: int = 6
+    viewer_requests: int = 2_500
     viewer_idle_s: float = 15.0
 
 
@@ -53,6 +54,7 @@ SMALL = Size(
     growth_calls=800,
     warm_s=90,
     ledger_calls=1_500,
+    pages_caller_ids=5_000,
     viewers=50,
     viewer_requests=500,
     viewer_rounds=2,
