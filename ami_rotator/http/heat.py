@@ -51,17 +51,17 @@ def heat(warm: Sequence[WarmDepth]) -> Heat:
     campaigns = sorted(sorted(by_campaign, key=lambda name: (-by_campaign[name], name))[:CAMPAIGNS_MAX])
     areas = sorted(sorted(by_area, key=lambda name: (-by_area[name], name))[:AREAS_MAX])
     deepest = max((pool.depth for pool in warm), default=0)
-    cells = {(pool.campaign, pool.area): _cell(pool, deepest) for pool in warm}
-    shown = sum((campaign, area) in cells for campaign in campaigns for area in areas)
+    depth_of: dict[str, int] = {}
+    cells: dict[tuple[str, str], Cell] = {}
+    for pool in warm:
+        depth_of[pool.campaign] = depth_of.get(pool.campaign, 0) + pool.depth
+        if pool.campaign in campaigns and pool.area in areas:
+            cells[pool.campaign, pool.area] = _cell(pool, deepest)
     rows = tuple(
-        HeatRow(
-            campaign,
-            tuple(cells.get((campaign, area)) for area in areas),
-            sum(pool.depth for pool in warm if pool.campaign == campaign),
-        )
+        HeatRow(campaign, tuple(cells.get((campaign, area)) for area in areas), depth_of[campaign])
         for campaign in campaigns
     )
-    return Heat(tuple(areas), rows, len(cells) - shown)
+    return Heat(tuple(areas), rows, len(warm) - len(cells))
 
 
 def _cell(pool: WarmDepth, deepest: int) -> Cell:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -98,30 +98,36 @@ class PoolSurvey(PoolStore):
 
     async def snapshot(self) -> PoolSnapshot:
         """Return the pool at a glance."""
-        pools = sorted(await self._guard(lambda: self._redis.smembers(f"pools:{self.tag}")))
 
         async def read() -> list[Any]:
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.zcard(f"expiries:{self.tag}")
                 pipe.xlen(self.outbox_stream)
                 pipe.zrange(f"demand:{self.tag}", 0, -1, withscores=True)
-                for pool in pools:
-                    pipe.zcard(f"pool:{self.tag}:{pool}")
                 return list(await pipe.execute())
 
-        live, outbox, demand, *counts = await self._guard(read)
+        live, outbox, demand = await self._guard(read)
         scores = {pool: float(score) * CALLS_PER_MINUTE for pool, score in demand}
-        depths: Iterator[int] = iter(counts)
-        depth_of = {pool: next(depths) for pool in pools}
+        depth_of = await self._depths()
         states = dict.fromkeys(State, 0)
         for group in await self.groups():
             for state, count in (await self.counts(group)).items():
                 states[state] += count
         warm = tuple(
             WarmPool(*split_pool(pool), depth_of.get(pool, 0), scores.get(pool, 0.0))
-            for pool in sorted(set(pools) | set(scores))
+            for pool in sorted({*depth_of, *scores})
         )
         return PoolSnapshot(states, live, warm, outbox)
+
+    async def _depths(self) -> dict[str, int]:
+        """Return how many caller-IDs each warm pool holds."""
+        found: dict[str, int] = {}
+        cursor = "0"
+        while True:
+            cursor, names, depths = await self._run("depths", cursor)
+            found |= zip(names, depths, strict=True)
+            if cursor == "0":
+                return found
 
     async def counts(self, group: Group) -> dict[State, int]:
         """Return how many caller-IDs of a group are in each state. Read in pages, so that no call waits for it."""
