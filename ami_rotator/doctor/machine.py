@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 from collections.abc import Sequence
@@ -36,9 +37,13 @@ async def env_file(_: Patient) -> Sequence[Finding]:
 def _rights(path: Path) -> Sequence[Finding]:
     if not path.exists():
         return []
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return [Finding(".env", "problem", "others may read .env, and the secrets in it", "chmod 600 .env")]
-    return [Finding(".env", "ok", "only its owner may read it")]
+    found = path.stat()
+    # The file of a service is root's, so that the service cannot change it, and read through the service's group.
+    group = stat.S_IRWXG if found.st_uid == os.geteuid() else stat.S_IWGRP | stat.S_IXGRP
+    if found.st_mode & (group | stat.S_IRWXO):
+        fix = "chmod 600 .env (640 where it belongs to root and to the group of the service)"
+        return [Finding(".env", "problem", "others may read .env, and the secrets in it", fix)]
+    return [Finding(".env", "ok", "nobody else may read it")]
 
 
 async def limits(patient: Patient) -> Sequence[Finding]:

@@ -23,9 +23,15 @@ _STOP_S = 30.0
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "USER")
 
 
-def blocks(page: Path) -> list[str]:
+def blocks(page: Path, language: str = "bash") -> list[str]:
     """Return the commands of a page: its blocks marked `bash`. Those marked `sh` need a dialer, root or Docker."""
-    return re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> list[str]:
+    """Return the commands of a block, without comments; what a backslash splits is one."""
+    lines = re.sub(r"\\\n\s*", "", block).splitlines()
+    return [text for line in lines if (text := re.sub(r"\s+# .*", "", line).strip())]
 
 
 def copy_project(folder: Path, program: Path | None = None) -> None:

@@ -123,7 +123,7 @@ def test_concepts_defines_every_word_of_the_code() -> None:
         assert word.replace("_", " ") in concepts, word
 
 
-def test_the_unit_is_one_that_systemd_accepts() -> None:
+def test_the_unit_is_one_that_systemd_accepts_and_rates_as_well_protected() -> None:
     unit = ROOT / "deploy/systemd/ami-rotator.service"
     try:
         done = subprocess.run(
@@ -135,3 +135,12 @@ def test_the_unit_is_one_that_systemd_accepts() -> None:
     said = [line for line in done.stderr.splitlines() if "is not executable" not in line and "ami-rotator" in line]
 
     assert said == []
+
+    rated = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert rated.returncode == 0, rated.stdout[-300:]  # tenths: 2.0 of 10, where 10 is a unit without any protection

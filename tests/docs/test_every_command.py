@@ -1,0 +1,41 @@
+"""No page shows a command that nothing runs."""
+
+from __future__ import annotations
+
+import re
+
+from tests.asterisk import test_integration_page
+from tests.docs.service import NOT_RUN
+from tests.docs.terminal import ROOT, blocks, commands
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Whose `bash` blocks test_commands.py and test_installing.py run, all of them.
+AS_WRITTEN = {"README.md", "quickstart.md", "vicidial-integration.md", "backup.md", "deployment.md"}
+# Whose `sh` blocks service.py runs, but for what is in NOT_RUN.
+AS_A_SERVICE = {"deployment.md", "backup.md", "api.md"}
+# Commands that a test runs in another form.
+ELSEWHERE = {
+    "cp .env.example .env": "test_compose.py reads it as Compose does",
+    "curl http://127.0.0.1:8000/health": "the quickstart's",
+    "python3.11 -m venv /opt/ami_rotator": "the same with python3 above it",
+}
+
+
+def test_every_block_of_commands_is_marked_as_one_of_two_kinds() -> None:
+    marks = {mark for page in PAGES for mark in re.findall(r"^```(\w+)$", page.read_text(), re.MULTILINE)}
+
+    assert marks - {"bash", "sh"} <= {"json", "sql", "yaml", "python", "ini"}
+    assert {page.name for page in PAGES if blocks(page)} == AS_WRITTEN
+
+
+def test_every_command_is_run_by_a_test_or_listed_with_a_reason() -> None:
+    console = set(re.findall(r"asterisk -rx '[^']+'", test_integration_page.PAGE))
+    shown = {(page.name, line) for page in PAGES for block in blocks(page, "sh") for line in commands(block)}
+    nobody_runs = {
+        (name, line)
+        for name, line in shown
+        if line not in NOT_RUN and line not in ELSEWHERE and line not in console and name not in AS_A_SERVICE
+    }
+
+    assert nobody_runs == set()
+    assert (NOT_RUN.keys() | ELSEWHERE.keys()) - {line for _, line in shown} == set(), "no page has these any more"
