@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Mapping
@@ -153,6 +155,53 @@ def test_the_shell_in_the_redis_command_writes_a_password_that_redis_reads(tmp_p
 
     assert (tmp_path / "redis.conf").read_text() == 'requirepass "a b#c%d"\n'
     assert (tmp_path / "redis.conf").stat().st_mode & 0o077 == 0
+
+
+def _compose() -> list[str]:
+    """Return the command of Docker Compose 2.24 or newer; `config` needs no engine. Debian 13 has it as docker-compose."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        try:
+            said = subprocess.run(
+                [*command, "version", "--short"], capture_output=True, text=True, timeout=30, check=True
+            )
+            if tuple(map(int, re.findall(r"\d+", said.stdout)[:2])) >= (2, 24):
+                return command
+        except (OSError, subprocess.CalledProcessError):
+            continue
+    pytest.skip("Docker Compose 2.24 or newer is not installed")
+
+
+def test_compose_itself_reads_the_file_and_env_as_the_pages_say(tmp_path: Path) -> None:
+    command = _compose()
+    shutil.copy(ROOT / "docker-compose.yml", tmp_path)
+    dialers = '[{"name": "dialer1", "host": "10.0.0.5", "secret": "s3cret", "mode": "observe"}]'
+    own = {"DIALERS": dialers, "NEXT_CID_KEY": "'a$b'", "API_PORT": "8123", **ENV}
+    lines = (line if line.startswith("#") else line.partition("=")[0] for line in env_example().splitlines())
+    defaults = dict(line.split("=", 1) for line in env_example().splitlines() if line and not line.startswith("#"))
+    text = "\n".join(f"{line}={own.get(line, defaults[line])}" if line in defaults else line for line in lines)
+    (tmp_path / ".env").write_text(text + "\n")
+    done = subprocess.run(
+        [*command, "--profile", "monitoring", "--profile", "simulator", "config", "--format", "json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    services = json.loads(done.stdout)["services"]
+    api = services["api"]["environment"]
+
+    assert services.keys() == composed()["services"].keys()
+    assert api.keys() == {name.upper() for name in Settings.model_fields}
+    assert api["DIALERS"] == dialers
+    assert api["NEXT_CID_KEY"].replace("$$", "$") == "a$b"  # `config` doubles what it would read again
+    for name, value in composed()["services"]["api"]["environment"].items():
+        assert api[name] == str(value), name
+    for name, service in services.items():
+        assert all(port["host_ip"] == "127.0.0.1" for port in service.get("ports", [])), name
+        assert int(service["mem_limit"]) > 0, name
+    assert [port["published"] for port in services["api"]["ports"]] == ["8123"]
 
 
 def test_the_dockerfile_is_lean_unprivileged_and_locked() -> None:
