@@ -8,6 +8,7 @@ import typer
 
 from ami_rotator.ami.stanza import manager_conf
 from ami_rotator.dialplan import Hook, patterns_for, render
+from ami_rotator.reach import what_to_do, why_not_asked
 from ami_rotator.settings import load_settings
 
 
@@ -48,6 +49,9 @@ def dialplan(
         for pattern, length in patterns_for(prefixes)
     ]
     typer.echo(render(hooks))
+    for item in [known[dialer]] if dialer else known.values():
+        if not url and (why := why_not_asked(settings, item)):
+            typer.echo(f"These lines cannot work yet: {why}. Before you use them, {what_to_do(item)}.", err=True)
 
 
 def manager_conf_command(

@@ -23,6 +23,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("dialers", dialers.dialers),
     ("vicidial", vicidial.vicidial),
     ("ports", machine.ports),
+    ("reach", machine.reach),
     (".env", machine.env_file),
     ("limits", machine.limits),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ami_rotator.doctor.findings import Finding, Patient
 from ami_rotator.ledger.database import Database
+from ami_rotator.reach import what_to_do, why_not_asked
 
 _DAILY_HIGH, _HOURLY_HIGH = 1000, 100
 
@@ -27,6 +28,16 @@ async def ports(patient: Patient) -> Sequence[Finding]:
             Finding("ports", "advice", what, "all is well if a daemon runs there; else choose another with API_PORT")
         ]
     return [Finding("ports", "ok", f"port {settings.api_port} on {settings.api_host} is free")]
+
+
+async def reach(patient: Patient) -> Sequence[Finding]:
+    """Point out dialers whose dialplan cannot ask. A proxy may stand between, so it is no more than advice."""
+    settings = patient.settings
+    return [
+        Finding(f"dialer {dialer.name}", "advice", f"its dialplan cannot ask: {why}", what_to_do(dialer))
+        for dialer in settings.all_dialers()
+        if dialer.mode == "hook" and (why := why_not_asked(settings, dialer))
+    ]
 
 
 async def env_file(_: Patient) -> Sequence[Finding]:

@@ -65,6 +65,7 @@ async def run(bench: Bench) -> None:
             "s",
             at_most=_LOAD_MOST_S,
         ),
+        Figure(PART, f"memory of the daemon, {most:,}, once started", rss_mib[most], "MiB"),
         Figure(
             PART,
             f"memory of the daemon, {most:,} more than {least:,}",

@@ -31,9 +31,11 @@ async def run(bench: Bench) -> None:
         async with Database.open(dsn) as database:
             outbox = LedgerOutbox(redis, database, filled.pool.tag.strip("{}"), "bench")
             began, used_s = time.perf_counter(), time.process_time()
+            empty = await _octets(database)
             if not await outbox.drain(_DRAIN_S):
                 raise RuntimeError("the outbox was not drained")
             took_s, used_s = time.perf_counter() - began, time.process_time() - used_s
+            octets = (await _octets(database) - empty) / size.ledger_calls
         await redis.aclose()
     if outbox.stored != size.ledger_calls * _ENTRIES_A_CALL or outbox.set_aside:
         raise RuntimeError(f"{outbox.stored} records stored, {outbox.set_aside} set aside")
@@ -52,7 +54,13 @@ async def run(bench: Bench) -> None:
         ),
         Figure(PART, "records stored a second", rate * _ENTRIES_A_CALL, "/s"),
         Figure(PART, "processor time of the daemon a call", 1e6 * used_s / size.ledger_calls, "µs"),
+        Figure(PART, "PostgreSQL a call", octets, "bytes", note="tables and indexes, as they grew"),
     )
+
+
+async def _octets(database: Database) -> int:
+    async with database.connection() as connection:
+        return int(await connection.fetchval("SELECT pg_database_size(current_database())"))
 
 
 async def _happen(filled: FilledPool, count: int, campaigns: int) -> None:

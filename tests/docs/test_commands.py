@@ -52,6 +52,7 @@ def test_the_quickstart_and_then_a_backup(folder: Path, program: Path) -> None:
         reader.run(run)
         printed = reader.log("daemon")
         assert "ami_rotator is running.  Dashboard: http://127.0.0.1:" in printed
+        assert re.search(r"Sign in with this link, once, within 15 minutes: http://\S+/sign-in/\S+", printed)
         assert "Sign in with this token, made for this run:" in printed
         assert json.loads(reader.run(health))["status"] == "healthy"
         assert _number(reader.run(ask)).startswith("212")
