@@ -6,10 +6,11 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -102,20 +103,19 @@ def _command(proxy: str, folder: Path, backend: str, port: int, networks: str) -
     return _nginx(folder, f"server {{ {around}\n{inside}\n}}")
 
 
-@contextmanager
-def _running(command: list[str], folder: Path) -> Iterator[None]:
+@asynccontextmanager
+async def _running(command: list[str], folder: Path) -> AsyncIterator[None]:
     environment = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     with (folder / "output.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     try:
         yield
+        # In order, that is after the last stream: one to the daemon that outlives its browser keeps the proxy here.
+        process.send_signal(signal.SIGQUIT if "nginx" in command[0] else signal.SIGTERM)
+        await asyncio.to_thread(process.wait, 10)
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
+        process.kill()
+        process.wait(5)
 
 
 @asynccontextmanager
@@ -159,33 +159,30 @@ async def test_health_sign_in_dashboard_and_live_stream_work_through_tls(
     folder, port = tmp_path / proxy, free_port()
     folder.mkdir()
     command = _command(proxy, folder, demo_daemon.base_url.removeprefix("http://"), port, "127.0.0.1/32")
-    with _running(command, folder):
-        async with _browser(folder, port) as session:
-            await _up(session, folder)
-            async with session.get("/health") as health:
-                healthy = await health.json()
-            # As browsers without Sec-Fetch-Site do: unless the proxy hands on Host, the daemon takes this for a forgery.
-            origin = {"Origin": f"https://{NAME}:{port}"}
-            async with session.post(
-                "/sign-in", data={"token": TOKEN}, headers=origin, allow_redirects=False
-            ) as signed_in:
-                cookie = signed_in.headers.get("Set-Cookie", "")
-            async with session.get("/dashboard") as dashboard:
-                page = await dashboard.text()
-            pages: list[float] = []
-            loop = asyncio.get_running_loop()
-            async with session.get("/dashboard/live") as live:
-                kind = live.headers["Content-Type"]
-                async with asyncio.timeout(20):
-                    async for line in live.content:
-                        if line.startswith(b"data:") and (not pages or loop.time() - pages[-1] > 0.3):
-                            pages.append(loop.time())
-                        if len(pages) == 3:
-                            break
-            async with session.get("/next-cid?to=2125551234&campaign=SALES&agent=") as asked:
-                answer = await asked.json()
-            async with session.get("/metrics") as metrics:
-                refused = metrics.status
+    async with _running(command, folder), _browser(folder, port) as session:
+        await _up(session, folder)
+        async with session.get("/health") as health:
+            healthy = await health.json()
+        # As browsers without Sec-Fetch-Site do: unless the proxy hands on Host, the daemon takes this for a forgery.
+        origin = {"Origin": f"https://{NAME}:{port}"}
+        async with session.post("/sign-in", data={"token": TOKEN}, headers=origin, allow_redirects=False) as signed_in:
+            cookie = signed_in.headers.get("Set-Cookie", "")
+        async with session.get("/dashboard") as dashboard:
+            page = await dashboard.text()
+        pages: list[float] = []
+        loop = asyncio.get_running_loop()
+        async with session.get("/dashboard/live") as live:
+            kind = live.headers["Content-Type"]
+            async with asyncio.timeout(20):
+                async for line in live.content:
+                    if line.startswith(b"data:") and (not pages or loop.time() - pages[-1] > 0.3):
+                        pages.append(loop.time())
+                    if len(pages) == 3:
+                        break
+        async with session.get("/next-cid?to=2125551234&campaign=SALES&agent=") as asked:
+            answer = await asked.json()
+        async with session.get("/metrics") as metrics:
+            refused = metrics.status
 
     assert healthy["status"] == "healthy"
     assert signed_in.status in (302, 303), await signed_in.text()
@@ -206,11 +203,10 @@ async def test_only_the_networks_of_the_dialers_are_let_through_to_next_cid(
     folder, port = tmp_path / proxy, free_port()
     folder.mkdir()
     command = _command(proxy, folder, demo_daemon.base_url.removeprefix("http://"), port, "10.9.8.0/24")
-    with _running(command, folder):
-        async with _browser(folder, port) as session:
-            await _up(session, folder)
-            async with session.get("/next-cid?to=2125551234&campaign=SALES&agent=") as asked:
-                body = await asked.text()
+    async with _running(command, folder), _browser(folder, port) as session:
+        await _up(session, folder)
+        async with session.get("/next-cid?to=2125551234&campaign=SALES&agent=") as asked:
+            body = await asked.text()
 
     assert asked.status == 403
     assert "caller_id" not in body
