@@ -152,6 +152,8 @@ def test_every_alert_has_its_section_in_the_runbook_and_no_section_is_left_over(
     runbook = (ROOT / "docs" / "operations.md").read_text()
 
     assert re.findall(r"^### (Rotator\w+)$", runbook, re.MULTILINE) == [alert["alert"] for alert in _alerts()]
+    for section in re.findall(r"^### (Rotator\w+\n[^#]+)", runbook, re.MULTILINE):
+        assert len(re.findall(r"[.?:;](?=\s)", section)) >= 2, section  # what it means, and what to do
 
 
 def test_the_dashboards_panels_are_placed_side_by_side_and_ask_prometheus() -> None:
