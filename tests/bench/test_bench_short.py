@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +19,6 @@ _TRIES = 3
 _MOST_S = 100
 
 
-@pytest.mark.skipif(
-    os.environ.get("AMI_ROTATOR_BENCH") != "1",
-    reason="the ratio wanted of assign is not reached yet (make bench shows by how much): AMI_ROTATOR_BENCH=1 judges it",
-)
 def test_no_ratio_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = tmp_path / "bench.json"
     command = [sys.executable, "-m", "tests.bench", "assign", "designs", "--size", "short", "--json", str(kept)]
