@@ -183,6 +183,9 @@ class Allow(Protocol):
         """Count one use; None if it is within the limit, else the seconds until the next one is."""
         ...
 
+    async def first_over(self, *uses: tuple[LimitKind, str]) -> tuple[LimitKind, float] | None:
+        """Count uses; None if all are within their limits, else the kind of the first that is not and its wait in s."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deps:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from ami_rotator.clock import Clock
 from ami_rotator.errors import PoolUnavailableError
@@ -27,6 +28,17 @@ class MinuteLimits:
 
     async def __call__(self, kind: LimitKind, subject: str) -> float | None:
         """Count one use; None if it is within the limit, else the seconds until the next one is."""
+        return _wait_of(await self.first_over((kind, subject)))
+
+    async def first_over(self, *uses: tuple[LimitKind, str]) -> tuple[LimitKind, float] | None:
+        """Count uses; None if all are within their limits, else the kind of the first that is not and its wait in s."""
+        for kind, subject in uses:
+            wait_s = self._count(kind, subject)
+            if wait_s is not None:
+                return kind, wait_s
+        return None
+
+    def _count(self, kind: LimitKind, subject: str) -> float | None:
         limit = self._per_minute.get(kind, 0)
         if limit <= 0:
             return None
@@ -47,7 +59,7 @@ class SharedLimits:
     `run` runs a script of the pool by name (RedisPool.command).
     """
 
-    def __init__(self, clock: Clock, per_minute: Mapping[str, int], run: Callable[..., Awaitable[object]]) -> None:
+    def __init__(self, clock: Clock, per_minute: Mapping[str, int], run: Callable[..., Awaitable[Any]]) -> None:
         self._clock = clock
         self._per_minute = per_minute
         self._run = run
@@ -56,17 +68,28 @@ class SharedLimits:
 
     async def __call__(self, kind: LimitKind, subject: str) -> float | None:
         """Count one use; None if it is within the limit, else the seconds until the next one is."""
-        limit = self._per_minute.get(kind, 0)
-        if limit <= 0:
+        return _wait_of(await self.first_over((kind, subject)))
+
+    async def first_over(self, *uses: tuple[LimitKind, str]) -> tuple[LimitKind, float] | None:
+        """Count uses together; None if all are within their limits, else the kind of the first that is not, and its wait."""
+        limited = [
+            (kind, subject, self._per_minute[kind]) for kind, subject in uses if self._per_minute.get(kind, 0) > 0
+        ]
+        if not limited:
             return None
         if self._clock.monotonic_s() >= self._alone_until_s:
+            words = [word for kind, subject, limit in limited for word in (f"{kind}:{_short(subject)}", limit)]
             try:
                 async with asyncio.timeout(_REDIS_S):
-                    wait_ms = int(str(await self._run("ratelimit", f"{kind}:{_short(subject)}", limit)))
-                return wait_ms / 1000 if wait_ms else None
+                    place, wait_ms = map(int, await self._run("ratelimit", *words))
+                return (limited[place - 1][0], wait_ms / 1000) if place else None
             except (PoolUnavailableError, TimeoutError):
                 self._alone_until_s = self._clock.monotonic_s() + _LEFT_ALONE_S
-        return await self._alone(kind, subject)
+        return await self._alone.first_over(*uses)
+
+
+def _wait_of(over: tuple[LimitKind, float] | None) -> float | None:
+    return over[1] if over else None
 
 
 def _short(subject: str) -> str:

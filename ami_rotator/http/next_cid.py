@@ -23,7 +23,7 @@ from ami_rotator.http.asking import (
     shown,
 )
 from ami_rotator.http.auth import access
-from ami_rotator.http.deps import DEPS, Deps
+from ami_rotator.http.deps import DEPS, Deps, LimitKind
 from ami_rotator.http.replies import ApiError, invalid, json_reply
 
 CODE_MAX = 100
@@ -135,14 +135,15 @@ def _wrong(name: str, given: str, message: str) -> ApiError:
 
 async def _check_rate(deps: Deps, agent: str, peer: object) -> None:
     address = address_of(peer)
-    wait_s = None
-    who = "IP"
+    uses: list[tuple[LimitKind, str]] = []
     if address is not None and not address.is_loopback:
-        wait_s = await deps.allow("ip", str(address))
-    if wait_s is None and agent:
-        who = "Agent"
-        wait_s = await deps.allow("agent", agent)
-    if wait_s is not None:
+        uses.append(("ip", str(address)))
+    if agent:
+        uses.append(("agent", agent))
+    over = await deps.allow.first_over(*uses) if uses else None
+    if over is not None:
+        kind, wait_s = over
+        who = "IP" if kind == "ip" else "Agent"
         raise ApiError(429, f"{who} rate limit exceeded", {"Retry-After": str(max(1, round(wait_s)))})
 
 

@@ -76,13 +76,13 @@ async def _on(bench: Bench, kind: Kind) -> None:
     bench.add(
         Figure(
             PART,
-            f"{server}: scripts (an assign, a release) a second",
+            f"{server}: questions (an assign, a release) a second",
             2 * middle(ours),
             "/s",
             middle(floor),
             "/s one-line EVALSHA",
             at_least=0.6,
-            note=f"{size.concurrent} concurrent; a call is two scripts, each with a round trip of its own",
+            note=f"{size.concurrent} concurrent; a call asks twice, and waits for the first answer before it asks again",
         ),
         Figure(
             PART,
@@ -91,10 +91,11 @@ async def _on(bench: Bench, kind: Kind) -> None:
             "/s",
             middle(floor),
             "/s one-line EVALSHA",
+            note="stricter: both questions against one EVALSHA",
         ),
         Figure(
             PART,
-            f"{server}: the same against shared round trips",
+            f"{server}: questions against shared round trips",
             2 * middle(ours),
             "/s",
             middle(shared),

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from redis.asyncio import Redis
 
 from ami_rotator.clock import SystemClock
+from ami_rotator.http.deps import LimitKind
 from ami_rotator.http.limits import SharedLimits
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.scripts import load_scripts
@@ -36,6 +37,22 @@ async def test_a_burst_then_evenly_and_the_wait_is_true(redis_client: Redis) -> 
     assert [await here("agent", "anna"), await there("agent", "anna")] == [None, 10.0]
     await set_time(redis_client, pool, NOW + 200_000)
     assert [await here("agent", "anna") for _ in range(7)] == [None] * 6 + [10.0]
+
+
+async def test_two_limits_are_one_trip_and_a_refused_first_use_does_not_count_the_second(redis_client: Redis) -> None:
+    pool = RedisPool(redis_client, uuid.uuid4().hex[:12], ZoneInfo("UTC"), 300)
+    limits = SharedLimits(SystemClock(), {"ip": 2, "agent": 3}, pool.command)
+    both: tuple[tuple[LimitKind, str], ...] = (("ip", "192.0.2.1"), ("agent", "anna"))
+    await limits.first_over(*both)
+    await redis_client.config_resetstat()
+
+    over = [await limits.first_over(*both) for _ in range(3)]
+    trips = (await redis_client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    alone = [await limits("agent", "anna") is None for _ in range(2)]
+
+    assert trips == 3
+    assert [kind for kind, _ in filter(None, over)] == ["ip", "ip"]
+    assert alone == [True, False]
 
 
 async def test_keys_are_short_and_go_away_by_themselves(redis_client: Redis) -> None:
