@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,8 +103,10 @@ def run(command: Sequence[str], user: User | None, *, cwd: Path, text: str = "",
         raise EmbeddedServerError(f"{Path(command[0]).name} failed with exit code {done.returncode}: {said}")
 
 
-def spawn(command: Sequence[str], user: User | None, *, cwd: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start a server in a session of its own, its output appended to `log`.
+def spawn(
+    command: Sequence[str], user: User | None, *, cwd: Path, log: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a server in a session of its own, its output appended to `log`. Our own environment counts more than `variables`.
 
     In a terminal Ctrl-C goes to the whole process group: in ours the servers would stop before the daemon had written
     its last words to them.
@@ -118,6 +120,7 @@ def spawn(command: Sequence[str], user: User | None, *, cwd: Path, log: Path) ->
             stderr=subprocess.STDOUT,
             cwd=cwd,
             start_new_session=True,
+            env={**(variables or {}), **os.environ},
             user=uid,
             group=gid,
             extra_groups=groups,

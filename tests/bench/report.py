@@ -18,11 +18,11 @@ _DOCS = Path(__file__).parents[2] / "docs"
 _PARTS: Mapping[str, tuple[str, str]] = {
     "assign": (
         "Assign and release, in one process",
-        "A call asks Redis twice: for its caller-ID, and to give it back. The baseline is the least that Redis and its client"
-        " can do: EVALSHA of a script that returns 1, from as many tasks at once, each with a trip of its own. What is"
-        " wanted is 0.6 of that rate in questions; the line below has the same in whole calls. Questions that wait at the"
-        " same moment share a trip and a script run, which is why the third line compares with one-line scripts that share"
-        " trips as well: it shows what is left of the work itself.",
+        "A call asks Redis twice: for its caller-ID, and to give it back. The baseline is the least that Redis and its"
+        " client can do: EVALSHA of a script that returns 1, from as many tasks at once, each with a trip of its own."
+        " What is wanted is 0.6 of that rate in questions; the line below has the same in whole calls. Questions that"
+        " wait at the same moment share a trip and a script run, which is why the third line compares with one-line"
+        " scripts that share trips as well: it shows what is left of the work itself.",
     ),
     "http": (
         "`GET /next-cid`",
@@ -85,15 +85,15 @@ _PROFILE = """### Where the time goes
 
 Profiled with callgrind (instructions of Valkey 9.1, which other work on the machine does not change) and py-spy, 2026-11-25.
 
-- **Redis.** Of a script that assigned alone, 83,000 of 497,000 instructions were spent before its first own line: reading its
-  arguments, making its functions anew, the time. A script that returns 1 takes 11,000. Calls that wait at the same moment now
-  share one run (`pool/lua/together-1.lua`): 375,000 for an assignment and 266,000 for a release (368,000 before). What is left
-  is some 13 commands and the packing of two records each way; no single one of them is more than a tenth.
+- **Redis.** Of a script that assigned alone, 83,000 of 497,000 instructions were spent before its first own line: reading
+  its arguments, making its functions anew, the time. A script that returns 1 takes 11,000. Calls that wait at the same
+  moment now share one run (`pool/lua/together-1.lua`): 375,000 for an assignment, 266,000 for a release (368,000 before).
+  What is left is some 13 commands and the packing of two records each way; no single one of them is more than a tenth.
 - **Python.** The line in the log was a third of an assignment: two passes through structlog and logging, and a write that
-  waited for the file. One pass and a thread that writes are left of it. redis-py packed a call's arguments in 23 µs, hiredis
-  packs them in 2 µs. One answer is read for a whole flight instead of one for each call.
-- **`/next-cid`.** aiohttp itself (reading, routing, eight headers, writing) is about half, choosing and recording a caller-ID a
-  third, and the rest is what the daemon does beside it: the ledger that stores each call, and its jobs.
+  waited for the file. One pass and a thread that writes are left of it. redis-py packed a call's arguments in 23 µs,
+  hiredis packs them in 2 µs. One answer is read for a whole flight instead of one for each call.
+- **`/next-cid`.** aiohttp itself (reading, routing, eight headers, writing) is about half, choosing and recording a
+  caller-ID a third, and the rest is what the daemon does beside it: the ledger that stores each call, and its jobs.
 """
 
 
