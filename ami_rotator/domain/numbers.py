@@ -26,7 +26,7 @@ def parse_number(text: str, region: str = "US") -> E164 | None:
     North American numbers in 10 or 11 digits, international ones with `+`, `00` or `011`; anything else as a national
     number of `region` (ISO 3166 two letters).
     """
-    compact = _NOISE.sub("", text.strip())
+    compact = text if text.isdigit() else _NOISE.sub("", text.strip())
     plus = compact.startswith("+")
     digits = compact[1:] if plus else compact
     if not (digits.isascii() and digits.isdigit()) or not 7 <= len(digits) <= 18:
@@ -55,7 +55,7 @@ def parse_dialled(dialled: str, dial_prefixes: Iterable[str] = (), region: str =
     whole = parse_number(dialled, region)
     if whole is not None:
         return whole
-    digits = _NOISE.sub("", dialled)
+    digits = dialled if dialled.isdigit() else _NOISE.sub("", dialled)
     for prefix in _longest_first(tuple(dial_prefixes)):
         if digits.startswith(prefix):
             rest = parse_number(digits.removeprefix(prefix), region)

@@ -106,7 +106,7 @@ def run(command: Sequence[str], user: User | None, *, cwd: Path, text: str = "",
 def spawn(
     command: Sequence[str], user: User | None, *, cwd: Path, log: Path, variables: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a server in a session of its own, its output appended to `log`. Our own environment counts more than `variables`.
+    """Start a server in a session of its own, its output appended to `log`. Our own environment goes before `variables`.
 
     In a terminal Ctrl-C goes to the whole process group: in ours the servers would stop before the daemon had written
     its last words to them.

@@ -22,6 +22,7 @@ from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.trial import Trial, filed_rungs, gathered, spread
 
 _TELL_AWAY_S = 1.0
+_LADDERS_MOST = 10_000
 
 
 class _Asked(NamedTuple):
@@ -46,6 +47,7 @@ class Assigner:
     ) -> None:
         self._policies: Mapping[Campaign, CampaignPolicy] = {}
         self._terms: dict[Campaign, str] = {}
+        self._ladders: dict[tuple[Campaign, Area, str], Sequence[Step]] = {}
         self.cities: Mapping[str, str] = {}
         self.answer_times = AnswerTimes()
         self._pool = pool
@@ -66,6 +68,7 @@ class Assigner:
         shared = shared_groups(policies)
         self._terms = {name: terms_of(policy, shared) for name, policy in policies.items()}
         self._policies = policies
+        self._ladders.clear()
 
     async def assign(self, request: CallRequest) -> Assignment | Miss:
         """Give a call its caller-ID. Never raises: with Redis away it is a Miss, and the call keeps its own number.
@@ -115,9 +118,18 @@ class Assigner:
     def _look_up(self, campaign: Campaign, dialled: str) -> _Asked:
         destination = parse_dialled(dialled, self._dial_prefixes, self._region)
         area = area_of(destination) if destination else Area("")
-        policy = policy_of(campaign, self._policies)
-        ladder = steps(policy, area, self._city(destination))
-        return _Asked(destination, area, ladder, self._terms.get(campaign, ""))
+        return _Asked(
+            destination, area, self._ladder(campaign, area, self._city(destination)), self._terms.get(campaign, "")
+        )
+
+    def _ladder(self, campaign: Campaign, area: Area, city: str) -> Sequence[Step]:
+        """Return the ladder of a call. Kept by names: to find it by its policy takes as long as all else before Redis."""
+        ladder = self._ladders.get((campaign, area, city))
+        if ladder is None:
+            if len(self._ladders) >= _LADDERS_MOST:
+                self._ladders.clear()
+            ladder = self._ladders[campaign, area, city] = steps(policy_of(campaign, self._policies), area, city)
+        return ladder
 
     def _city(self, destination: E164 | None) -> str:
         return self.cities.get(destination[2:8], "") if destination and destination.startswith("+1") else ""
