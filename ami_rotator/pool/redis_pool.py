@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -235,13 +236,19 @@ class RedisPool(PoolSurvey):
 
     async def put(self, caller_ids: Sequence[CallerId], generation: int) -> Put:
         """Insert or change caller-IDs, keeping their counters, last use and live calls."""
-        new = different = 0
         await self._say_zones({item.timezone for item in caller_ids} - {""})
-        for start in range(0, len(caller_ids), _PUT_AT_ONCE):
-            words = [word for item in caller_ids[start : start + _PUT_AT_ONCE] for word in words_of(item)]
-            counts = await self._run("put", generation, *self.zone_args(), *words)
-            new, different = new + int(counts[0]), different + int(counts[1])
-        return Put(new, different)
+
+        async def put(items: Sequence[CallerId]) -> tuple[int, int]:
+            words = [word for item in items for word in words_of(item)]
+            new, different = await self._run("put", generation, *self.zone_args(), *words)
+            return int(new), int(different)
+
+        counts: list[tuple[int, int]] = []
+        # Two at a time: while Redis works at one, the next is made ready.
+        parts = [caller_ids[start : start + _PUT_AT_ONCE] for start in range(0, len(caller_ids), _PUT_AT_ONCE)]
+        for start in range(0, len(parts), 2):
+            counts += await asyncio.gather(*map(put, parts[start : start + 2]))
+        return Put(sum(new for new, _ in counts), sum(different for _, different in counts))
 
     async def remove(self, numbers: Sequence[E164]) -> int:
         """Take caller-IDs out; return how many went at once. A live call keeps its own to the end."""

@@ -9,7 +9,7 @@
 --- include clock filing windows
 set_zone(ARGV[2], ARGV[3], ARGV[4])
 local generation, new, different = tonumber(ARGV[1]), 0, 0
-local SIZE = 14
+local SIZE, registered = 14, {}
 
 -- All of a caller-ID that the inventory says, as one text.
 local function said(c)
@@ -34,7 +34,10 @@ for i = 5, #ARGV, SIZE do
   c.ml, c.hl, c.dl, c.sl = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6])
   c.cd, c.mc, c.off, c.ru = tonumber(ARGV[i + 7]), tonumber(ARGV[i + 8]), ARGV[i + 9], tonumber(ARGV[i + 10])
   c.z, c.ca, c.me, c.gen = ARGV[i + 11], ARGV[i + 12], ARGV[i + 13], math.max(generation, c.gen)
-  if is_moved then register(c) end
+  if is_moved and not registered[group .. ':' .. leaf] then
+    register(c)
+    registered[group .. ':' .. leaf] = true
+  end
   settle(c)
   save(c)
   -- After it was settled: a rest that is over says nothing any more.
