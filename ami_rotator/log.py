@@ -35,7 +35,8 @@ def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = F
         hide_secrets,
     ]
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=True, pad_event_to=0)]
+        # Its own tracebacks show local variables, and what is in them.
+        [structlog.dev.ConsoleRenderer(colors=True, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)]
         if on_terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
     )

@@ -12,6 +12,7 @@ from aiohttp import web
 from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.ami.listener import Listener
 from ami_rotator.clock import Clock
+from ami_rotator.http import slow
 from ami_rotator.http.deps import Deps
 from ami_rotator.http.server import make_app
 from ami_rotator.supervise import keep_running
@@ -50,7 +51,13 @@ async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIte
 @asynccontextmanager
 async def serving(deps: Deps, listening: socket.socket) -> AsyncIterator[None]:
     """Serve HTTP while the context is open; requests under way at its end are finished, for two seconds at the most."""
-    runner = web.AppRunner(make_app(deps), access_log=None, shutdown_timeout=_HTTP_DRAIN_S)
+    runner = web.AppRunner(
+        make_app(deps),
+        access_log=None,
+        shutdown_timeout=_HTTP_DRAIN_S,
+        keepalive_timeout=slow.IDLE_S,
+        lingering_time=slow.LINGER_S,
+    )
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from ami_rotator.ami import actions
 from ami_rotator.ami.session import LoginRefusedError, Session
-from ami_rotator.ami.tls import client_context
+from ami_rotator.ami.tls import client_context, not_trusted
 from ami_rotator.doctor.findings import Finding, Patient
 from ami_rotator.errors import DialerUnavailableError
 from ami_rotator.settings import DialerSettings
@@ -54,6 +55,9 @@ async def _dialer(dialer: DialerSettings) -> list[Finding]:
         found += await _dialplan(session, dialer, name)
     except LoginRefusedError as error:
         return [Finding(name, "problem", str(error), "ami-rotator manager-conf prints the lines for manager.conf")]
+    except ssl.SSLCertVerificationError as error:
+        what, _, fix = not_trusted(error).partition("; ")
+        return [Finding(name, "problem", f"{where}: {what}", fix)]
     except (DialerUnavailableError, OSError, TimeoutError, UnicodeError) as error:
         said = str(error) or "no answer"
         return [

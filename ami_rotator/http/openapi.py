@@ -25,7 +25,7 @@ from ami_rotator.http.replies import json_reply
 
 _REF = "#/components/schemas/{model}"
 _OF_ALL = ("not_authenticated", "invalid_token", "role_too_small", "too_many_requests", "internal", "ledger_away")
-_OF_CHANGES = ("other_origin", "under_way", "key_reused", "too_large")
+_OF_CHANGES = ("other_origin", "too_slow", "under_way", "key_reused", "too_large")
 _ADMIN: dict[str, Any] = {"security": [{"bearer": []}, {"adminToken": []}]}
 
 

@@ -20,6 +20,7 @@ from ami_rotator.http.deps import DEPS, Deps
 from ami_rotator.http.pages.frame import NONCE
 from ami_rotator.http.pages.routes import add_pages
 from ami_rotator.http.replies import ApiError, error_reply, json_reply
+from ami_rotator.http.slow import in_time
 
 BODY_MAX = 16 * 1024
 _TIMED = ("/next-cid", "/health")
@@ -89,7 +90,7 @@ async def _errors(request: web.Request, handler: _Handler) -> web.StreamResponse
     """Turn every error into the JSON that the contract has; in plain format into a body that a dialplan can take."""
     is_api = request.path.startswith(PREFIX)
     try:
-        return await handler(request)
+        return await (handler(request) if request.content.is_eof() else in_time(request, handler))
     except ApiError as error:
         reply = problem_reply(error) if is_api else error_reply(error)
     except web.HTTPException as error:

@@ -24,6 +24,7 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
         "other_origin": (403, "A browser sent it from another site"),
         "not_found": (404, "There is nothing of that name"),
         "method_not_allowed": (405, "This address does not take this method"),
+        "too_slow": (408, "The body did not come in time"),
         "exists": (409, "There is something of that name already"),
         "under_way": (409, "A request with the same Idempotency-Key is under way"),
         "too_large": (413, "The body is too large"),
@@ -40,7 +41,7 @@ CODES: Mapping[str, tuple[int, str]] = MappingProxyType(
 
 _BY_STATUS = {
     400: "refused", 401: "invalid_token", 403: "role_too_small", 404: "not_found", 405: "method_not_allowed",
-    409: "exists", 413: "too_large", 422: "invalid", 429: "too_many_requests", 503: "ledger_away",
+    408: "too_slow", 409: "exists", 413: "too_large", 422: "invalid", 429: "too_many_requests", 503: "ledger_away",
 }  # fmt: skip
 
 
