@@ -206,6 +206,26 @@ async def test_stats_dialers_and_jobs(api: ApiRig) -> None:
     assert (await api.json("POST", "/jobs/none/run"))[0] == 404
 
 
+async def test_usage_coverage_and_a_policy_that_is_tried(api: ApiRig, database: Database) -> None:
+    await api.json("POST", "/caller-ids", json={"number": "2125550100", "group": "west"})
+    async with database.connection() as connection:
+        for table, value in (("usage_hourly", "date_trunc('hour', now())"), ("usage_daily", "now()")):
+            await connection.execute(
+                f"INSERT INTO {table} VALUES ({value}, '+12125550100', 'SALES', 40, 0, 40, 0, 36, 9, 0, 0, 0, 0, 0, 0, 0, 0)"
+            )
+    _, used = await api.json("GET", "/caller-ids/2125550100/usage")
+    _, covered = await api.json("GET", "/coverage")
+    policy = {"groups": ["west"], "rungs": ["state"]}
+    status, tried = await api.json("POST", "/campaigns/SALES/preview?to=6465550199", json=policy)
+    _, missed = await api.json("POST", "/campaigns/SALES/preview?to=6465550199", json={"groups": ["none"]})
+
+    assert ([hour["calls"] for hour in used["hours"]], [day["answered"] for day in used["days"]]) == ([40], [9])
+    assert covered["supply"] == [{"group": "west", "area": "212", "caller_ids": 1, "uses": 1000}]
+    assert (status, tried["caller_id"], tried["rung"], tried["new_rungs"]) == (200, "+12125550100", "state", ["state"])
+    assert (missed["caller_id"], missed["reason"]) == (None, "none_free")
+    assert (await api.json("GET", "/campaigns/SALES"))[0] == 404
+
+
 WRONG: list[tuple[str, str, Any, int, str, str | None]] = [
     ("GET", "/caller-ids?limit=0", None, 422, "invalid", "limit"),
     ("GET", "/caller-ids?colour=red", None, 422, "invalid", "colour"),

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from ami_rotator.domain.access import ROLES, Role
 from ami_rotator.http.pages.deps import JobLook, PageDeps
 from ami_rotator.ledger.database import Database
+from ami_rotator.pool.assigner import Assigner
 from tests.support.admin_desk import ANNA, DEFAULTS, Bench, make_bench
 from tests.support.http_rig import Rig, rig
 
@@ -79,6 +80,12 @@ async def api_rig(database: Database, redis: Redis, **options: Any) -> AsyncIter
     """Start a server on these stores. `options` are settings."""
     bench = make_bench(database, redis)
     await bench.sync()
-    changes = {"desk": bench.desk, "pages": _pages(bench), **options.pop("changes", {})}
+    assigner = Assigner(bench.pool, "US", ["9"])
+    changes = {
+        "desk": bench.desk,
+        "pages": _pages(bench),
+        "try_policy": assigner.try_policy,
+        **options.pop("changes", {}),
+    }
     async with rig(changes=changes, **{"rate_limit_per_user": 0, **options}) as at:
         yield ApiRig(at, bench)

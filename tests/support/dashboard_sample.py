@@ -7,6 +7,7 @@ import random
 
 from ami_rotator.domain.types import State
 from ami_rotator.http.deps import DashboardData, DialerHealth, Health, LastCall, Minute, WarmDepth
+from ami_rotator.pool.answer_times import Latency
 
 CAMPAIGNS = ("SALES", "SOLAR", "RETAIN", "SURVEY")
 AREAS = ("212", "305", "312", "404", "415", "512", "602", "617", "702", "713", "818", "917")
@@ -74,5 +75,11 @@ def sample(now_ms: int, *, seed: int = 7) -> DashboardData:
         warm=warm,
         minutes=minutes,
         last_calls=tuple(calls),
+        doors={
+            "feed": sum(m.assigned for m in minutes) * 7 // 10,
+            "ami": sum(m.assigned for m in minutes) // 4,
+            "http": 611,
+        },
+        latency=Latency(2000, 0.84, 3.9),
         misses={"none_free": missed - missed // 5, "unavailable": missed // 20, "refused": missed // 5 - missed // 20},
     )

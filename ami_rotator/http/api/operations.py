@@ -146,7 +146,7 @@ ENDPOINTS = (
              errors=("not_found", "redis_away"), status=204),
     Endpoint("GET", "/dialers", list_dialers, "viewer", "List dialers", answer=Page[DialerItem]),
     Endpoint("GET", "/jobs", list_jobs, "viewer", "List maintenance jobs", answer=Page[JobItem], errors=("redis_away",)),
-    Endpoint("POST", "/jobs/{name}/run", run_job, "admin", "Run a maintenance job now", status=204,
+    Endpoint("POST", "/jobs/{name}/run", run_job, "operator", "Run a maintenance job now", status=204,
              errors=("not_found", "redis_away")),
     Endpoint("GET", "/stats", stats, "viewer", "Counts of now and the last hour", answer=StatsAnswer),
     Endpoint("GET", "/audit", list_audit, "admin", "Read the audit", answer=Page[AuditEntry], **_AUDIT),

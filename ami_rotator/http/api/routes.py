@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ami_rotator.http.api import caller_ids, campaigns, operations, opt_outs, people, planning
+from ami_rotator.http.api import caller_ids, campaigns, looks, operations, opt_outs, people, planning
 from ami_rotator.http.api.endpoint import Endpoint, handler_of
 from ami_rotator.http.api.problems import PREFIX
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *caller_ids.ENDPOINTS,
     *campaigns.ENDPOINTS,
+    *looks.ENDPOINTS,
     *opt_outs.ENDPOINTS,
     *planning.ENDPOINTS,
     *operations.ENDPOINTS,
