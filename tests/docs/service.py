@@ -8,7 +8,9 @@ done by hand.
 from __future__ import annotations
 
 import configparser
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -62,6 +64,13 @@ touch /run/redis/redis.conf
 redis-server /run/redis/redis.conf --dir /run/redis --save "" >/run/redis/log &
 until runuser -u postgres -- {postgresql}/pg_isready --quiet && redis-cli ping >/dev/null 2>&1; do sleep 0.1; done
 """
+
+
+def missing() -> list[str]:
+    """Return what this machine lacks to be root of namespaces with Debian's servers in them."""
+    programs = ("unshare", "ip", "runuser", "setpriv", "curl", "redis-server", f"{_POSTGRESQL}/postgres")
+    rights = [] if os.getuid() == 0 else ["root"]
+    return rights + [name for name in programs if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
 
 
 def deployed(project: Path, environment: Path) -> str:
