@@ -17,8 +17,10 @@ from pathlib import Path
 from tests.docs.terminal import ROOT, blocks, commands
 
 TOKEN = "a-token-of-my-own-0123456789"
-_POSTGRESQL = "/usr/lib/postgresql/15/bin"
+POSTGRESQL = "/usr/lib/postgresql/15/bin"
 _DSN = "postgresql://callerid_user:db-secret@127.0.0.1/callerid_db"
+
+NAMESPACES = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 # What no test runs, and why.
 NOT_RUN = {
@@ -40,7 +42,7 @@ NOT_RUN = {
     ),
 }
 
-_NAMESPACES = """
+_PLACES = """
 ip link set lo up
 mount -t tmpfs tmpfs /run
 mkdir /run/upper
@@ -68,7 +70,7 @@ until runuser -u postgres -- {postgresql}/pg_isready --quiet && redis-cli ping >
 
 def missing() -> list[str]:
     """Return what this machine lacks to be root of namespaces with Debian's servers in them."""
-    programs = ("unshare", "ip", "runuser", "setpriv", "curl", "redis-server", f"{_POSTGRESQL}/postgres")
+    programs = ("unshare", "ip", "runuser", "setpriv", "curl", "redis-server", f"{POSTGRESQL}/postgres")
     rights = [] if os.getuid() == 0 else ["root"]
     return rights + [name for name in programs if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
 
@@ -79,8 +81,8 @@ def deployed(project: Path, environment: Path) -> str:
     dump, restore = blocks(ROOT / "docs/backup.md", "sh")
     (curl,) = blocks(ROOT / "docs/api.md", "sh")
     script = [
-        _NAMESPACES.format(environment=environment),
-        _STORES.format(postgresql=_POSTGRESQL),
+        _PLACES.format(environment=environment),
+        _STORES.format(postgresql=POSTGRESQL),
         # Both questions for a password.
         *(_run(stores).replace("--pwprompt callerid_user", "--pwprompt callerid_user <<<$'db-secret\\ndb-secret'"),),
         _run(account),
@@ -96,9 +98,8 @@ def deployed(project: Path, environment: Path) -> str:
         *(f"runuser -u postgres -- {line}" for line in commands(dump) + commands(restore)),
         "kill $daemon && wait $daemon && tail -n 1 /run/daemon.log",
     ]
-    alone = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     done = subprocess.run(
-        [*alone, "bash", "-euo", "pipefail", "-c", "\n".join(script)],
+        [*NAMESPACES, "bash", "-euo", "pipefail", "-c", "\n".join(script)],
         cwd=project,
         stdin=subprocess.DEVNULL,
         capture_output=True,
