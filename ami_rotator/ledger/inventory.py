@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,18 +87,28 @@ class Inventory:
         return ChangeToken(await self.database.value("change_token"))
 
     async def load_all(self, batch: int = 2000) -> AsyncIterator[list[CallerId]]:
-        """Give all caller-IDs in batches, in order of their number. No transaction is held open between them."""
+        """Give all caller-IDs in batches, in order of their number. No transaction is held open between them.
+
+        The next batch is read while whoever asked works at this one.
+        """
+        reading = asyncio.create_task(self._load_after("", batch), name="read caller-IDs")
+        try:
+            while found := await reading:
+                if len(found) == batch:
+                    reading = asyncio.create_task(self._load_after(found[-1].number, batch), name="read caller-IDs")
+                yield found
+                if len(found) < batch:
+                    return
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _load_after(self, last: str, batch: int) -> list[CallerId]:
         defaults = self._defaults
-        last = ""
-        while True:
-            rows = await self.database.rows(
-                "caller_ids_after", last, batch, defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
-            )
-            if rows:
-                yield self._caller_ids(rows)
-            if len(rows) < batch:
-                return
-            last = rows[-1]["caller_id"]
+        rows = await self.database.rows(
+            "caller_ids_after", last, batch, defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
+        )
+        return self._caller_ids(rows)
 
     async def changed_since(self, token: ChangeToken) -> Changes:
         """Return what was committed since `token` was taken, by whomever: this daemon, another one, or psql.
