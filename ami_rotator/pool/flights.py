@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.scripts import Script
+from ami_rotator.pool.trips import Command, Trips
 
 _FLIGHTS = 2
 _TOGETHER = 32
@@ -42,6 +43,7 @@ class Flights:
 
     def __init__(self, redis: RedisClient, tag: str, together: Script, zone: Callable[[], Words]) -> None:
         self._redis = redis
+        self._trips = Trips(redis)
         self._tag = tag
         self._together = together
         self._zone = zone
@@ -110,13 +112,12 @@ class Flights:
         """Return the answer of each; those that share a script run share its error, if it has one."""
         alone = [call for call in calls if not call.name]
         sharing = [call for call in calls if call.name]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            if sharing:
-                words = [word for call in sharing for word in (call.name, len(call.args), *call.args)]
-                pipe.execute_command("EVALSHA", self._together.sha, 1, self._tag, *self._zone(), *words)
-            for call in alone:
-                pipe.execute_command("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args)
-            answers = list(await pipe.execute(raise_on_error=False))
+        commands: list[Command] = []
+        if sharing:
+            words = [word for call in sharing for word in (call.name, len(call.args), *call.args)]
+            commands.append(("EVALSHA", self._together.sha, 1, self._tag, *self._zone(), *words))
+        commands += [("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args) for call in alone]
+        answers = await self._trips(commands)
         if sharing:
             shared = answers.pop(0)
             answers_of_sharing = [shared] * len(sharing) if isinstance(shared, Exception) else shared
