@@ -24,10 +24,13 @@ from ami_rotator.ledger import reports
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.last_hour import LastHour
 from ami_rotator.pool.answer_times import Latency
-from ami_rotator.pool.redis_pool import PoolSnapshot, RedisPool
+from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.survey import PoolPulse
 from ami_rotator.settings import DialerSettings
 
 _LOOK_S = 1.0
+# There may be thousands of warm pools, and they change slowly.
+_WARM_KEPT_S = 3.0
 _LAST_CALLS = 30
 _NEXT_CALLS = 20
 _DOORS = ("feed", "ami", "http", "fastagi")
@@ -57,6 +60,9 @@ class Status:
         self._pool = pool
         self._database = database
         self._last_hour = LastHour(database, clock)
+        self._clock = clock
+        self._warm: tuple[WarmDepth, ...] = ()
+        self._warm_at_s = float("-inf")
         self._dialers = dialers
         self._simulator_name = simulator_name
 
@@ -70,11 +76,12 @@ class Status:
     async def dashboard(self) -> DashboardData:
         """Return what the dashboard shows; empty parts where a store is away."""
         health = await self.health()
-        pool: PoolSnapshot | None = None
+        pool: PoolPulse | None = None
         if health.redis_ok:
             try:
                 async with asyncio.timeout(_LOOK_S):
-                    pool = await self._pool.snapshot()
+                    pool = await self._pool.pulse()
+                    await self._look_at_warm()
             except (PoolUnavailableError, TimeoutError):
                 pool = None
         minutes: tuple[Minute, ...] = ()
@@ -96,7 +103,7 @@ class Status:
             states=pool.states if pool else {},
             live=pool.live if pool else 0,
             outbox=pool.outbox if pool else 0,
-            warm=tuple(WarmDepth(w.campaign, w.area, w.depth, w.calls_per_minute) for w in pool.warm) if pool else (),
+            warm=self._warm if pool else (),
             minutes=minutes,
             last_calls=calls,
             misses=misses,
@@ -104,6 +111,13 @@ class Status:
             latency=self.latency(),
             next_calls=await self._next_calls() if pool else (),
         )
+
+    async def _look_at_warm(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._warm_at_s >= _WARM_KEPT_S:
+            found = await self._pool.warm_pools()
+            self._warm = tuple(WarmDepth(w.campaign, w.area, w.depth, w.calls_per_minute) for w in found)
+            self._warm_at_s = now_s
 
     async def _next_calls(self) -> tuple[NextCalls, ...]:
         """Return the demand that the hopper has, each with what there is for it."""

@@ -41,6 +41,15 @@ class PoolSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolPulse:
+    """What a snapshot has but for the warm pools, of which there may be thousands."""
+
+    states: Mapping[State, int]
+    live: int
+    outbox: int
+
+
+@dataclass(frozen=True, slots=True)
 class LiveCall:
     """A call that holds a reservation. `trunk_uniqueid` is empty until a trunk leg was seen; times are by Redis' clock."""
 
@@ -98,26 +107,34 @@ class PoolSurvey(PoolStore):
 
     async def snapshot(self) -> PoolSnapshot:
         """Return the pool at a glance."""
+        pulse = await self.pulse()
+        return PoolSnapshot(pulse.states, pulse.live, await self.warm_pools(), pulse.outbox)
 
-        async def read() -> list[Any]:
+    async def pulse(self) -> PoolPulse:
+        """Return what changes with every call."""
+
+        async def read() -> list[int]:
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.zcard(f"expiries:{self.tag}")
                 pipe.xlen(self.outbox_stream)
-                pipe.zrange(f"demand:{self.tag}", 0, -1, withscores=True)
                 return list(await pipe.execute())
 
-        live, outbox, demand = await self._guard(read)
-        scores = {pool: float(score) * CALLS_PER_MINUTE for pool, score in demand}
-        depth_of = await self._depths()
+        live, outbox = await self._guard(read)
         states = dict.fromkeys(State, 0)
         for group in await self.groups():
             for state, count in (await self.counts(group)).items():
                 states[state] += count
-        warm = tuple(
+        return PoolPulse(states, live, outbox)
+
+    async def warm_pools(self) -> tuple[WarmPool, ...]:
+        """Return all warm pools, also those that are called and hold nothing."""
+        demand = await self._guard(lambda: self._redis.zrange(f"demand:{self.tag}", 0, -1, withscores=True))
+        scores = {pool: float(score) * CALLS_PER_MINUTE for pool, score in demand}
+        depth_of = await self._depths()
+        return tuple(
             WarmPool(*split_pool(pool), depth_of.get(pool, 0), scores.get(pool, 0.0))
             for pool in sorted({*depth_of, *scores})
         )
-        return PoolSnapshot(states, live, warm, outbox)
 
     async def _depths(self) -> dict[str, int]:
         """Return how many caller-IDs each warm pool holds."""
