@@ -48,7 +48,9 @@ async def preview_of(frame: Frame, policy: CampaignPolicy, text: str, have: Sequ
                 areas.setdefault(item.group, []).append(item.area)
             trial = await frame.deps.try_policy(policy, number, area, areas)
             ladder, found = trial.ladder, trial.found
-            new_rungs = ", ".join(RUNGS[rung] for rung in trial.new_rungs)
+            # Where a rung that is filed has one, the others were not needed.
+            if found.caller_id is None or found.rung in trial.new_rungs:
+                new_rungs = ", ".join(RUNGS[rung] for rung in trial.new_rungs)
         except PoolUnavailableError:
             found = None
     return Preview(
