@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import typer
+
+from ami_rotator.cli import app
+from ami_rotator.settings import Settings
 from tests.asterisk import test_integration_page
 from tests.docs.service import NOT_RUN
 from tests.docs.terminal import ROOT, blocks, commands
 
+MAKEFILE = (ROOT / "Makefile").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Whose `bash` blocks test_commands.py and test_installing.py run, all of them.
 AS_WRITTEN = {"README.md", "quickstart.md", "vicidial-integration.md", "backup.md", "deployment.md"}
@@ -19,6 +25,9 @@ ELSEWHERE = {
     "curl http://127.0.0.1:8000/health": "the quickstart's",
     "python3.11 -m venv /opt/ami_rotator": "the same with python3 above it",
 }
+
+# Names of this shape that are no options of ours.
+OF_OTHERS = {"ROTATOR_CID", "API_TITLE", "API_VERSION"}
 
 
 def test_every_block_of_commands_is_marked_as_one_of_two_kinds() -> None:
@@ -39,3 +48,32 @@ def test_every_command_is_run_by_a_test_or_listed_with_a_reason() -> None:
 
     assert nobody_runs == set()
     assert (NOT_RUN.keys() | ELSEWHERE.keys()) - {line for _, line in shown} == set(), "no page has these any more"
+
+
+def test_every_command_that_a_sentence_names_exists() -> None:
+    root: Any = typer.main.get_command(app)
+    unknown = set()
+    for page in PAGES:
+        text = page.read_text()
+        for named in re.findall(r"ami-rotator((?: [a-z][a-z-]+)+)", text):
+            found = root
+            for word in named.split():
+                if not hasattr(found, "commands"):
+                    break  # an argument
+                if word not in found.commands:
+                    unknown.add((page.name, named.strip()))
+                    break
+                found = found.commands[word]
+        for named in re.findall(r"`make ([a-z-]+)", text):
+            if not re.search(rf"^{named}:", MAKEFILE, re.MULTILINE):
+                unknown.add((page.name, f"make {named}"))
+
+    assert unknown == set()
+
+
+def test_every_option_that_a_page_names_exists() -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    shaped = re.compile(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`")
+    named = {(page.name, name) for page in PAGES for name in shaped.findall(page.read_text())}
+
+    assert {(page, name) for page, name in named if name not in known | OF_OTHERS} == set()
