@@ -121,7 +121,8 @@ def _asked_over_http(metrics: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith(wanted))
 
 
-@pytest.mark.parametrize("rate", [10, 20])
+@pytest.mark.alone
+@pytest.mark.parametrize("rate", [10, pytest.param(20, marks=pytest.mark.thorough)])
 async def test_every_number_is_in_astdb_before_the_call_is(
     asterisk_root: Path,
     redis_url: str,

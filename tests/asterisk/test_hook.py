@@ -35,6 +35,7 @@ def _delays_s(placed: list[PlacedCall], carrier: SipCarrier) -> list[float]:
     return [seen.invited_at_s - originated[seen.from_name or ""] for seen in carrier.calls]
 
 
+@pytest.mark.alone
 async def test_every_call_carries_the_number_that_the_ledger_says(
     asterisk_root: Path, redis_url: str, database_dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

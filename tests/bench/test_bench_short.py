@@ -19,6 +19,8 @@ _TRIES = 3
 _MOST_S = 100
 
 
+@pytest.mark.thorough
+@pytest.mark.alone
 def test_no_ratio_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = tmp_path / "bench.json"
     command = [sys.executable, "-m", "tests.bench", "assign", "designs", "--size", "short", "--json", str(kept)]

@@ -132,6 +132,7 @@ async def list_plans(database: Database) -> list[str]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(240)
 async def test_every_page_is_small_and_finds_what_it_shows_through_an_index(
     full: Database, redis_client: Redis, monkeypatch: pytest.MonkeyPatch

@@ -200,6 +200,8 @@ def write_many(path: Path, rows: int) -> None:
             file.write(f'{number},Verizon,,1000,100,"{{""state"": ""CA""}}"\n')
 
 
+@pytest.mark.thorough
+@pytest.mark.alone
 async def test_100000_rows_take_less_than_30_s_and_again_change_nothing(database: Database, path: Path) -> None:
     write_many(path, 100_000)
     began = time.monotonic()
@@ -214,6 +216,7 @@ async def test_100000_rows_take_less_than_30_s_and_again_change_nothing(database
     assert counts(again) == (0, 0, 99_000, 0, 1_000)
 
 
+@pytest.mark.thorough
 async def test_memory_does_not_grow_with_the_file(database: Database, path: Path) -> None:
     write_many(path, 20_000)
     tracemalloc.start()

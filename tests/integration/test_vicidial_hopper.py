@@ -76,6 +76,8 @@ async def test_a_lead_is_looked_up_once(vicidial_database: DatabaseAddress) -> N
     assert (empty.ready, empty.ahead, empty.counts) == (0, {}, ())
 
 
+@pytest.mark.thorough
+@pytest.mark.alone
 async def test_fifty_thousand_leads_in_two_hundred_areas(mariadb: MariaDb, vicidial_database: DatabaseAddress) -> None:
     rng = random.Random(7)
     areas = [str(area) for area in rng.sample(range(201, 990), 200)]
