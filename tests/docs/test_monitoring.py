@@ -89,6 +89,8 @@ def _prometheus(folder: Path, target: str) -> Iterator[str]:
 
 async def _ask(session: aiohttp.ClientSession, question: str, **parameters: str) -> Any:
     async with session.get(question, params=parameters) as answer:
+        if answer.status == 503:
+            raise aiohttp.ClientConnectionError("Prometheus listens and is not ready")
         said = await answer.json()
     assert said["status"] == "success", said
     return said["data"]
@@ -106,7 +108,7 @@ async def test_a_real_prometheus_scrapes_the_daemon_and_every_rule_and_panel_is_
                         rule for group in (await _ask(session, f"{api}/rules"))["groups"] for rule in group["rules"]
                     ]
                     up = (await _ask(session, f"{api}/query", query="rotator_dialer_up"))["result"]
-                    if up and all(rule["health"] != "unknown" for rule in rules):
+                    if up and rules and all(rule["health"] != "unknown" for rule in rules):
                         break
                 except aiohttp.ClientConnectionError:
                     pass
