@@ -112,7 +112,12 @@ local function in_pool(q)
   return nil
 end
 
-local function at_step(q, group, place)
+-- The first step of a ladder mostly has one; of the others most are empty (`is_further`), which one command tells.
+local function at_step(q, group, place, is_further)
+  if is_further then
+    local at = group .. ':' .. place
+    if redis.call('EXISTS', key('waiting-at', at), key('idle-at', at), key('warm-at', at)) == 0 then return nil end
+  end
   promote('waiting', group, place, 4)
   return first_at('idle', group, place, q) or first_at('warm', group, place, q)
 end
@@ -123,8 +128,8 @@ local function choose_plainly(q)
   local c, found = in_pool(q)
   if c then return c, found, 'warm' end
   for rung, group, place in ladder(q) do
+    c = at_step(q, group, place, found)
     found = rung
-    c = at_step(q, group, place)
     if c then return c, rung, c.st == 'warm' and 'warm' or 'free' end
   end
   return nil, nil, found and 'none_free' or 'no_groups'

@@ -182,9 +182,10 @@ local function policy()
         if is_over then return one, of_rung, how end
         steps = {}
       end
+      local is_further = rung_now
       rung_now = rung
       steps[#steps + 1] = {rung = rung, group = group, place = place}
-      c = at_step(q, group, place)
+      c = at_step(q, group, place, is_further)
       local is_left = c and yields(q, c)
       if q.trace then
         note(q, {rung = rung, group = group, place = place, chosen = c and not is_left and c.cid or nil,
