@@ -132,7 +132,11 @@ rounds = st.lists(
 
 @settings(quick, max_examples=12)
 @given(
-    played=rounds, numbers=st.integers(2, 30), others=st.integers(0, 20), most=st.integers(0, 3), days=st.integers(1, 9)
+    played=rounds,
+    numbers=st.integers(2, 30),
+    others=st.integers(0, 20),
+    most=st.sampled_from([0, 0, 1, 2, 3]),
+    days=st.integers(1, 9),
 )
 async def test_a_lead_keeps_its_number_and_a_person_sees_no_more_than_so_many(
     redis_client: Redis,
@@ -172,10 +176,12 @@ async def test_a_lead_keeps_its_number_and_a_person_sees_no_more_than_so_many(
                 firsts[lead] += 1
                 bonds[lead].add(one.caller_id)
 
-    # One number a lead: chosen once; who found it busy was given another for that call alone.
-    assert {lead: len(of_lead) for lead, of_lead in bonds.items() if len(of_lead) > 1} == {}
-    assert {lead: count for lead, count in firsts.items() if count > 1} == {}
-    if most:
+    if not most:
+        # One number a lead: chosen once; who found it busy was given another for that call alone.
+        assert {lead: len(of_lead) for lead, of_lead in bonds.items() if len(of_lead) > 1} == {}
+        assert {lead: count for lead, count in firsts.items() if count > 1} == {}
+    else:
+        # The bound wins: a number given while the lead's own was busy may be all that the person may see after.
         for history in shown.values():
             for at_ms, _ in history:
                 seen = {number for when_ms, number in history if at_ms - days * DAY_MS < when_ms <= at_ms}
