@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -32,15 +33,25 @@ _ADMIN: dict[str, Any] = {"security": [{"bearer": []}, {"adminToken": []}]}
 @access("public")
 async def describe(_request: web.Request) -> web.Response:
     """Answer with the OpenAPI 3.1 document."""
-    return json_reply(document())
+    return json_reply(_document_once())
 
 
 @access("public")
 async def read(request: web.Request) -> web.Response:
     """Show the same for people."""
     request[NONCE] = nonce = secrets.token_urlsafe(16)
-    context = {"nonce": nonce, "endpoints": described(), "codes": CODES, "prefix": PREFIX}
+    context = {"nonce": nonce, "endpoints": _described_once(), "codes": CODES, "prefix": PREFIX}
     return aiohttp_jinja2.render_template("api_docs.html", request, context)
+
+
+@cache
+def _document_once() -> dict[str, Any]:
+    return document()
+
+
+@cache
+def _described_once() -> list[dict[str, Any]]:
+    return described()
 
 
 def document() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ami_rotator.ledger.usage import AreaCalls, AreaSupply, by_day, by_hour, cal
 
 _HOUR_MS = 3_600_000
 _WEEK_MS = 7 * 24 * _HOUR_MS
-_CALLS_MAX = 100_000
+_CALLS_MAX = 50_000
 
 
 class UsageQuery(BaseModel):
@@ -70,7 +70,7 @@ class CoverageQuery(BaseModel):
 
 
 class CoverageAnswer(BaseModel):
-    """The newest calls of the last week, 100,000 at most, by area and how they were served; and the caller-IDs for them."""
+    """The newest calls of the last week, 50,000 at most, by area and how they were served; and the caller-IDs for them."""
 
     calls: list[AreaCalls]
     supply: list[AreaSupply]

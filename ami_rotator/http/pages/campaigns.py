@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,13 +18,13 @@ from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.types import Campaign, Rung
 from ami_rotator.http.pages.call_rows import RUNGS
 from ami_rotator.http.pages.desk import desk_of
-from ami_rotator.http.pages.frame import FormError, Frame, back, frame_of, page, shown
+from ami_rotator.http.pages.frame import FormError, back, frame_of, page, shown
 from ami_rotator.http.pages.policy_preview import preview_of
 from ami_rotator.http.pages.tile_map import Coverage, coverage
-from ami_rotator.ledger.usage import AreaSupply, calls_by_area, campaigns_seen, supply
+from ami_rotator.ledger.usage import calls_by_area, campaigns_seen, supply
 
 WEEK_MS = 7 * 86_400_000
-CALLS_MAX = 100_000
+CALLS_MAX = 50_000
 _INTEGERS = (
     "weight", "overflow_percent", "overflow_concurrent", "sticky_days", "sticky_unanswered_max", "distinct_max",
     "distinct_days", "neighbour_miles",
@@ -184,12 +184,14 @@ async def _shown_campaign(
 ) -> web.Response:
     frame = frame_of(request)
     groups = [*policy.groups, *policy.next_groups]
-    have = await supply(frame.pages.database, groups, frame.pages.defaults.daily_limit)
-    looked, picture, all_groups = await asyncio.gather(
-        preview_of(frame, policy, destination, have),
-        picture_of(frame, policy.name, have),
+    now_ms = frame.deps.clock.wall_ms()
+    have, calls, all_groups = await asyncio.gather(
+        supply(frame.pages.database, groups, frame.pages.defaults.daily_limit),
+        calls_by_area(frame.pages.database, policy.name, now_ms - WEEK_MS, CALLS_MAX),
         frame.pages.database.rows("all_groups"),
     )
+    looked = await preview_of(frame, policy, destination, have)
+    picture = coverage(calls, have, now_ms, CALLS_MAX)
     places = {rung: policy.rungs.index(rung) + 1 for rung in policy.rungs}
     context = {
         "name": policy.name,
@@ -207,13 +209,6 @@ async def _shown_campaign(
         "can_change": frame.can("admin"),
     }
     return page(request, "campaign.html", context)
-
-
-async def picture_of(frame: Frame, campaign_name: str, have: Sequence[AreaSupply]) -> Coverage:
-    """Return supply against demand of a campaign; with an empty name of everything."""
-    now_ms = frame.deps.clock.wall_ms()
-    calls = await calls_by_area(frame.pages.database, campaign_name, now_ms - WEEK_MS, CALLS_MAX)
-    return coverage(calls, have, now_ms, CALLS_MAX)
 
 
 def days_text(picture: Coverage) -> str:
