@@ -19,6 +19,8 @@ from tests.support.asterisk_lab import free_port
 from tests.support.daemon_process import TOKEN
 
 _STOP_S = 15.0
+_OVERLOADED_S = 60.0
+"""How long a daemon may take to tell its metrics that is asked for more calls than it can serve."""
 _DAEMON = (sys.executable, "-c", "from ami_rotator.cli import main; main()", "serve")
 
 
@@ -92,7 +94,7 @@ class TimedDaemon:
 
     async def metrics(self) -> str:
         """Return what it counts, in Prometheus' text format."""
-        return await _get(self.port, "/metrics")
+        return await _get(self.port, "/metrics", _OVERLOADED_S)
 
 
 @asynccontextmanager
@@ -143,9 +145,9 @@ async def _answers(port: int, path: str) -> bool:
     return True
 
 
-async def _get(port: int, path: str) -> str:
+async def _get(port: int, path: str, within_s: float = 5.0) -> str:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    limit = aiohttp.ClientTimeout(total=5)
+    limit = aiohttp.ClientTimeout(total=within_s)
     async with (
         aiohttp.ClientSession(headers=headers, timeout=limit, raise_for_status=True) as session,
         session.get(f"http://127.0.0.1:{port}{path}") as answer,
