@@ -146,7 +146,8 @@ def _page(results: Results, pictures: Mapping[str, str]) -> str:
         "# Performance",
         "",
         "Every figure is from a run of `make bench`, and every ratio is to a baseline that was measured in the same run on"
-        " the same servers. Milliseconds and rates are those of one machine; ratios travel.",
+        " the same servers. Milliseconds and rates are those of one machine; ratios travel. Where the load before a run is"
+        " not near 0, other programs shared the machine: times are then too long and rates too low.",
         "",
         *(f"- {topic}: {value}" for topic, value in results.about.items() if topic != "parts"),
         "",
