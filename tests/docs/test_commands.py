@@ -17,6 +17,7 @@ from tests.docs.terminal import ROOT, Terminal, blocks, terminal
 from tests.docs.warm_program import warm_program
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.timeout(400),
     pytest.mark.skipif(shutil.which("make") is None or shutil.which("curl") is None, reason="needs make and curl"),
 ]

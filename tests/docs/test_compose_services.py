@@ -19,7 +19,7 @@ from ami_rotator.settings_reference import env_example
 from tests.docs.service import NAMESPACES, POSTGRESQL, missing
 from tests.docs.test_compose import DOCKERFILE, composed
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(200)]
 
 # As .env would have it for the profile `simulator`, by the head of the file.
 OWN = {"AMI_HOST": "127.0.0.1", "AMI_SECRET": "simulator"}

@@ -17,7 +17,7 @@ import pytest
 from tests.docs.service import deployed, missing
 from tests.docs.terminal import ROOT, Terminal, blocks, terminal
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
 
 # From the package index: always in CI, elsewhere where asked for.
 FROM_NOTHING = os.environ.get("CI") == "true" or os.environ.get("AMI_ROTATOR_FRESH") == "1"

@@ -20,7 +20,7 @@ import yaml
 from tests.support.asterisk_lab import free_port
 from tests.support.daemon_process import DaemonProcess
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"

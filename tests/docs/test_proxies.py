@@ -19,7 +19,7 @@ import pytest
 from tests.support.asterisk_lab import free_port
 from tests.support.daemon_process import TOKEN, DaemonProcess
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(180)]
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "proxy"
 NAME = "callerid.example.com"
