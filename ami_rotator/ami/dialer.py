@@ -15,8 +15,9 @@ from ami_rotator.ami.delivery import Delivery
 from ami_rotator.ami.dialer_state import DialerState, Status
 from ami_rotator.ami.events import Event
 from ami_rotator.ami.protocol import rows_of
+from ami_rotator.ami.refusals import is_missing, is_no_failure, why_not_connected
 from ami_rotator.ami.session import LoginRefusedError, Session
-from ami_rotator.ami.tls import client_context, not_trusted
+from ami_rotator.ami.tls import client_context
 from ami_rotator.clock import Clock
 from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.settings import DialerSettings
@@ -194,7 +195,7 @@ class AmiDialer:
             status, reason = "refused", f"{error}; the next try is in {self._refused_retry_s:g} s"
         except (DialerUnavailableError, OSError, UnicodeError) as error:
             status = "untrusted" if isinstance(error, ssl.SSLCertVerificationError) else "down"
-            reason = self._explain(error)
+            reason = why_not_connected(error, self._settings.host, self._settings.port, self._timeout_s)
         finally:
             session.close(reason)
             if self._session is not None:
@@ -265,7 +266,7 @@ class AmiDialer:
         first = answer[0] if isinstance(answer, list) else answer
         if not first.success:
             refusal = DialerActionError(f"{fields['Action']} was refused by {self._settings.name}: {first.message}")
-            if not _is_missing(refusal):
+            if not is_no_failure(refusal):
                 self._count_failure(str(refusal))
             raise refusal
         return answer
@@ -274,7 +275,7 @@ class AmiDialer:
         try:
             await self._ask(fields)
         except DialerActionError as error:
-            if _is_missing(error):
+            if is_missing(error):
                 return False
             raise
         return True
@@ -285,20 +286,3 @@ class AmiDialer:
         if status in ("refused", "untrusted", "down") and detail != self._detail and not self._closing.is_set():
             self._log.warning("not connected", status=status, reason=detail)
         self._status, self._detail = status, detail
-
-    def _explain(self, error: Exception) -> str:
-        where = f"{self._settings.host} port {self._settings.port}"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return f"{where}: {not_trusted(error)}"
-        if isinstance(error, ssl.SSLError):
-            return f"{where}: no TLS there ({error.reason or error}); is it the port of tlsbindaddr in manager.conf?"
-        if isinstance(error, ConnectionRefusedError):
-            return f"{where}: refused; is Asterisk running, and AMI enabled on that address in manager.conf?"
-        if isinstance(error, TimeoutError):
-            return f"{where}: no answer within {self._timeout_s:g} s; check the address, and firewalls in between"
-        return f"{where}: {error}"
-
-
-def _is_missing(error: DialerActionError) -> bool:
-    # Asterisk 16 and 22, main/db.c: DBDel of a key that is not there, DBDelTree of a family that is not there.
-    return str(error).endswith(("Database entry could not be deleted", "Database entry not found"))

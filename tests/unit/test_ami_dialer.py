@@ -45,6 +45,7 @@ class Server:
         self.is_silent = False
         self.unanswered: set[str] = set()
         self.commands: tuple[str, ...] = COMMANDS
+        self.unknown: tuple[str, ...] = ()
         self.sends_varset = True
         self.channels: list[list[str]] = []
         self.list_items: int | None = None
@@ -98,6 +99,9 @@ class Server:
             return block("Response: Success", number, "Message: Authentication accepted")
         if name == "Logoff":
             return block("Response: Goodbye", number, "Message: Thanks for all the fish.")
+        if name in self.unknown:
+            text = f"Message: Invalid/unknown command: {name}. Use Action: ListCommands to show available commands."
+            return block("Response: Error", number, text)
         if name not in self.commands:
             return refused
         if name == "ListCommands":
@@ -440,6 +444,16 @@ async def test_astdb_is_written_listed_and_cleaned(server: Server, start: Callab
     assert await run.dialer.db_del("rotator", "V1")
     assert not await run.dialer.db_del("rotator", "absent")
     assert await run.dialer.db_del_tree("rotator")
+
+    assert run.dialer.state.failed_actions == 0
+
+
+async def test_an_action_that_this_asterisk_lacks_is_no_failed_one(server: Server, start: Callable[..., Run]) -> None:
+    server.unknown = ("DBGetTree",)
+    run = start()
+    await run.until_up()
+    with pytest.raises(DialerActionError, match="unknown command: DBGetTree"):
+        await run.dialer.db_keys("rotator")
 
     assert run.dialer.state.failed_actions == 0
 
