@@ -150,6 +150,7 @@ CONTRAST = """(selector) => {
 }"""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_text_can_be_read_on_its_background(chromium: Browser, scheme: Any) -> None:
     async with signed_in(chromium, color_scheme=scheme) as (_, page, _complaints):

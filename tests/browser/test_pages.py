@@ -208,6 +208,7 @@ async def test_a_user_signs_in_by_name_sees_their_pages_and_signs_out(chromium: 
         await page.wait_for_url("**/sign-in")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_page_is_accessible_and_fits_the_screen(
     chromium: Browser, demo: DaemonProcess, scheme: Any
