@@ -121,8 +121,9 @@ def _asked_over_http(metrics: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith(wanted))
 
 
+@pytest.mark.thorough
 @pytest.mark.alone
-@pytest.mark.parametrize("rate", [10, pytest.param(20, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("rate", [10, 20])
 async def test_every_number_is_in_astdb_before_the_call_is(
     asterisk_root: Path,
     redis_url: str,
@@ -174,6 +175,7 @@ async def test_every_number_is_in_astdb_before_the_call_is(
     assert left == {}
 
 
+@pytest.mark.thorough
 async def test_a_database_that_dies_and_comes_back_hurts_no_call(
     asterisk_root: Path, redis_url: str, database_dsn: str, own_mariadb: MariaDb, tmp_path: Path
 ) -> None:
@@ -218,6 +220,7 @@ async def test_a_database_that_dies_and_comes_back_hurts_no_call(
     assert back_s <= 5
 
 
+@pytest.mark.thorough
 async def test_two_daemons_with_a_feed_each_give_one_answer(
     asterisk_root: Path, redis_url: str, database_dsn: str, vicidial_database: DatabaseAddress, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from tests.support.pool_load import until
 from tests.support.sip_carrier import SipCarrier
 from tests.support.vicidial_dialer import PlannedCall
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.chaos, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.thorough, pytest.mark.asterisk, pytest.mark.chaos, pytest.mark.timeout(1200)]
 
 TALKING = 12
 # A short lifetime for what a call that began and ended unseen had; those seen up are renewed while nobody can be asked.
