@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 GROUP = "ledger"
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.1, 5.0
+# How many entries are read or written without a turn for others: calls have milliseconds, the ledger has time.
+_AT_ONCE = 4
 _FORGET_CONSUMER_MS = 3_600_000
 _AWAY = (LedgerUnavailableError, RedisError, RedisClusterException, OSError, asyncpg.PostgresError)
 
@@ -140,7 +142,9 @@ class LedgerOutbox:
             return 0
         parsed: list[Parsed] = []
         dead: list[DeadLetter] = []
-        for entry in entries:
+        for number, entry in enumerate(entries):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             if not entry.fields:
                 continue  # taken off the stream by somebody; only the group still remembers it
             fields = _text(entry.fields)
@@ -168,7 +172,7 @@ class LedgerOutbox:
                     ("store_presented", (PresentedEvent,)),
                     ("store_ended", (EndedEvent,)),
                 ):
-                    rows = [event.model_dump(mode="json") for _, event in parsed if isinstance(event, kinds)]
+                    rows = await _rows([event for _, event in parsed if isinstance(event, kinds)])
                     if rows:
                         await connection.execute(self._database.query(name), rows)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
@@ -239,6 +243,15 @@ class LedgerOutbox:
             name = name.decode() if isinstance(name, bytes) else name
             if name != self._consumer and consumer["pending"] == 0 and consumer["idle"] > _FORGET_CONSUMER_MS:
                 await self._redis.xgroup_delconsumer(self._stream, GROUP, name)
+
+
+async def _rows(events: Sequence[OutboxEvent]) -> list[dict[str, Any]]:
+    rows = []
+    for number, event in enumerate(events):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        rows.append(event.model_dump(mode="json"))
+    return rows
 
 
 def _entries(stream: Any) -> list[Entry]:
