@@ -66,6 +66,8 @@ async def test_every_call_carries_the_number_that_the_ledger_says(
     assert carrier.live_duplicates() == 0
     assert status == 200
     assert sources["ami"] >= calls * 0.99
+    # Assigned in time, but not yet on the channel when the dialplan looked: 9 to 20 of 300 on two cores for everything.
+    assert asked <= calls * 0.15
     assert all(row["presented_matches"] for row in rows)
     assert {row["outcome"] for row in rows} >= {"answered", "busy", "not_found", "declined"}
     assert sum(row["talk_ms"] > 0 for row in rows) == sum(row["outcome"] == "answered" for row in rows)
