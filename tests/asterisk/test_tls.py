@@ -19,7 +19,7 @@ from tests.support.certificates import new_authority
 from tests.support.daemon_process import daemon, run_command
 from tests.support.pool_load import until
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.thorough, pytest.mark.asterisk, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ async def _again(folder: Path, settings: dict[str, str]) -> DaemonProcess:
     return await daemon(folder, settings).__aenter__()
 
 
+@pytest.mark.thorough
 async def test_the_jobs_of_a_leader_that_is_killed_are_taken_over_and_none_ran_twice(
     tmp_path: Path, redis_url: str, redis_client: Redis, database_dsn: str
 ) -> None:

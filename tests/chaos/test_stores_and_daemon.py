@@ -16,7 +16,7 @@ from tests.chaos.sizes import IS_LONG, SERVED_AGAIN_S, sized
 from tests.support.daemon_process import TOKEN, DaemonProcess, daemon
 from tests.support.tcp_proxy import target_of, tcp_proxy
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900 if IS_LONG else 240)]
+pytestmark = [pytest.mark.thorough, pytest.mark.chaos, pytest.mark.timeout(900 if IS_LONG else 240)]
 
 
 async def ask(running: DaemonProcess, number: int) -> tuple[int, float]:

@@ -98,7 +98,7 @@ async def test_a_cluster_node_that_dies_under_load(tmp_path: Path, database: Dat
     assert {call.reservation for call in load.calls} <= (await ledger(database)).keys()
 
 
-@pytest.mark.parametrize("how", ["kill", "freeze"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("freeze", marks=pytest.mark.thorough)])
 async def test_a_sentinel_failover_under_load(tmp_path: Path, database: Database, how: str) -> None:
     with sentinels(tmp_path) as servers:
         client = connect(servers.url)

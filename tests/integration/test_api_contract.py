@@ -56,6 +56,7 @@ def _attack(operation: Any, headers: dict[str, str], share_s: float, asked: list
     attack()
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(240)
 async def test_no_request_breaks_it_and_answers_are_as_described(database: Database, redis_client: Redis) -> None:
     api: ApiRig

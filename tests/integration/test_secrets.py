@@ -43,6 +43,7 @@ def found_in(text: str) -> list[str]:
     return [name for name, secret in SECRETS.items() if secret in text]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 async def test_with_everything_away_no_secret_is_in_the_log_in_an_answer_or_in_what_commands_print(
     tmp_path: Path,

@@ -10,7 +10,7 @@ local c = caller(ARGV[1])
 if not c then return 0 end
 if not redis.call('SET', key('counted', ARGV[2]), '1', 'NX', 'PX', 600000) then return 0 end
 roll(c)
-c.mn, c.hn, c.dn, c.lu = c.mn + 1, c.hn + 1, c.dn + 1, NOW
+c.mn, c.hn, c.dn, c.lu = c.mn + 1, c.hn + 1, c.dn + 1, NOW_EXACT or NOW
 settle(c)
 save(c)
 return 1

@@ -5,6 +5,6 @@
 -- returns  1 open, 0 refused
 --- include clock filing
 if redis.call('GET', key('rebuild')) ~= ARGV[1] then return 0 end
-redis.call('SET', key('epoch'), whole(now_ms()))
+redis.call('SET', key('epoch'), whole((now_ms())))
 redis.call('DEL', key('rebuild'), key('books'))
 return 1

@@ -10,7 +10,7 @@
 -- returns  {'new' | 'same' | 'ended', id, caller-ID, rung, group, area, carrier, meta, warm 0/1, assigned at ms, why}
 --      or  {'miss', reason, detail};  error NOTWHOLE while an emptied Redis is filled again
 --
--- `turn`: how many were asked before it in the same script run. Numbers given within one millisecond keep their order by it.
+-- `turn`: how many were asked before it in the same script run. Numbers given in one run keep their order by it.
 local function assign(of, turn)
   local id, dialer, code, uniqueid = of[1], of[6], of[7], of[8]
   local q = question(of, 3, 4, 10, 12)
@@ -69,7 +69,7 @@ local function assign(of, turn)
     warm = '1'
     unfile(c)
   end
-  c.n, c.mn, c.hn, c.dn, c.lu = c.n + 1, c.mn + 1, c.hn + 1, c.dn + 1, NOW + turn / 64
+  c.n, c.mn, c.hn, c.dn, c.lu = c.n + 1, c.mn + 1, c.hn + 1, c.dn + 1, (NOW_EXACT or NOW) + turn / 4096
   settle(c)
   if q.p then
     served(q, c)

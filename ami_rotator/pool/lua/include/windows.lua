@@ -1,6 +1,6 @@
 -- Calendar windows of the limits. Python says how far a zone is from UTC, now and after its next change, so that a day is
 -- the operator's day also when the clocks change; an hour keeps a number of its own when one is lived twice.
-local NOW = now_ms()
+local NOW, NOW_EXACT = now_ms()
 
 local function windows(now, offset_s, change_at_s, next_offset_s)
   local s = math.floor(now / 1000)
