@@ -47,8 +47,8 @@ ip link set lo up
 mount -t tmpfs tmpfs /run
 mkdir /run/upper
 for place in etc var/lib; do
-    mkdir -p /run/upper/$place /run/work/$place
-    mount -t overlay overlay -o lowerdir=/$place,upperdir=/run/upper/$place,workdir=/run/work/$place /$place
+    mkdir -p /run/upper/$place /run/beside/$place
+    mount -t overlay overlay -o lowerdir=/$place,upperdir=/run/upper/$place,workdir=/run/beside/$place /$place
 done
 mkdir -p /opt/ami_rotator
 mount --bind {environment} /opt/ami_rotator

@@ -41,6 +41,12 @@ def _without_uv() -> str:
     )
 
 
+def _of_the_machine() -> str:
+    """Return PATH without what is in somebody's home: a Python there is of no use to the service's user."""
+    home = str(Path.home())
+    return os.pathsep.join(part for part in _without_uv().split(os.pathsep) if not part.startswith(home))
+
+
 def _commands_with(text: str) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -81,8 +87,7 @@ def test_the_wheel_of_the_deployment_page_has_everything_and_runs_from_anywhere(
     with terminal(folder / "project") as reader:
         reader.replaced = {"/opt/ami_rotator": str(environment)}
         if FROM_NOTHING:
-            # The machine's own Python: one in somebody's home is of no use to the service's user.
-            reader.variables = {"PATH": _without_uv()}
+            reader.variables = {"PATH": _of_the_machine()}
             told = reader.run(install)
         else:
             # The packages are those of this environment; ours is only in the wheel.

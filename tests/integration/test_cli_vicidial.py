@@ -14,7 +14,7 @@ from ami_rotator.vicidial.address import DatabaseAddress
 from tests.support.daemon_process import TOKEN, daemon, run_command
 from tests.support.mariadb import execute, query
 
-pytestmark = [pytest.mark.mariadb, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.thorough, pytest.mark.mariadb, pytest.mark.timeout(180)]
 
 
 @pytest.fixture

@@ -358,6 +358,7 @@ async def test_trimming_a_stream_that_is_not_there_does_nothing(redis_client: Re
     assert await trim_stored(redis_client, f"outbox:{TAG}") == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(120)
 async def test_the_command_lists_the_jobs_of_a_running_daemon_and_runs_one(
     tmp_path: Path, redis_url: str, database_dsn: str

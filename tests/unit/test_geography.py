@@ -195,6 +195,7 @@ def test_whatever_a_rung_looks_for_a_caller_id_of_the_same_area_is_filed_there(r
         assert set(places_to_look(rung, area, "Town")) <= filed
 
 
+@pytest.mark.thorough
 def test_the_daemon_does_not_load_the_geocoder() -> None:
     code = "import sys, ami_rotator.app; print([m for m in sys.modules if m.startswith('phonenumbers.geo')])"
 
