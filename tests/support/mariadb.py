@@ -48,15 +48,18 @@ class MariaDb:
         self._as_user = ("--user=mysql",) if os.getuid() == 0 else ()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
-        folder.mkdir(parents=True, exist_ok=True)
+        # Its own: a server that starts removes what it takes for left-overs in the common one, another's tables too.
+        self._temporary = folder / "tmp"
+        self._temporary.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
         if self._as_user:
             owner = pwd.getpwnam("mysql")
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            for path in (folder, self._temporary):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
         made = subprocess.run(
             [
                 *("mariadb-install-db", "--no-defaults", *self._as_user, f"--datadir={self._data}"),
-                *("--auth-root-authentication-method=normal", "--skip-test-db"),
+                *("--auth-root-authentication-method=normal", "--skip-test-db", f"--tmpdir={self._temporary}"),
             ],
             capture_output=True,
             text=True,
@@ -82,7 +85,11 @@ class MariaDb:
         self._process = subprocess.Popen(
             [
                 *("mariadbd", "--no-defaults", *self._as_user, *_FAST, f"--datadir={self._data}"),
-                *(f"--socket={self._folder / 's'}", f"--pid-file={self._folder / 'pid'}"),
+                *(
+                    f"--socket={self._folder / 's'}",
+                    f"--pid-file={self._folder / 'pid'}",
+                    f"--tmpdir={self._temporary}",
+                ),
                 *(f"--port={self.port}", "--bind-address=127.0.0.1", f"--log-error={self._folder / 'log'}"),
             ],
             stdout=subprocess.DEVNULL,
