@@ -20,6 +20,8 @@ from ami_rotator.pool.redis_pool import RedisPool
 from tests.support.admin_desk import ANNA, Bench, make_bench
 from tests.support.pool_setup import assign, call
 
+pytestmark = pytest.mark.thorough
+
 
 class Terminal:
     """A user at a terminal. The commands run in a thread of this process: a process each takes seconds on a busy machine."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from ami_rotator.demo import fill_demo_inventory, remove_demo_inventory
 from ami_rotator.domain.types import E164, Area, Group
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import Inventory, LimitDefaults
 from tests.support.asterisk_lab import free_port
 from tests.support.daemon_process import daemon, run_command
+
+pytestmark = pytest.mark.thorough
 
 
 async def _names(database: Database, sql: str) -> set[str]:

@@ -27,7 +27,7 @@ from tests.support.mariadb import as_account, execute, execute_many
 from tests.support.vicidial_dialer import call_code
 from tests.support.vicidial_writer import VicidialDatabaseWriter
 
-pytestmark = pytest.mark.mariadb
+pytestmark = [pytest.mark.thorough, pytest.mark.mariadb]
 
 _HOST = "127.0.0.1"
 _PASSWORD = "p@ss/w?rd#100%'\\äß"

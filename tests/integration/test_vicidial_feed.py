@@ -18,7 +18,7 @@ from tests.support.mariadb import MariaDb, create_vicidial_database, execute, ex
 from tests.support.vicidial_dialer import call_code
 from tests.support.vicidial_writer import ManualPath, VicidialDatabaseWriter
 
-pytestmark = pytest.mark.mariadb
+pytestmark = [pytest.mark.thorough, pytest.mark.mariadb]
 
 _INSERT = """
 INSERT INTO vicidial_auto_calls (auto_call_id, server_ip, campaign_id, status, lead_id, callerid, phone_code, phone_number,

@@ -15,7 +15,7 @@ from ami_rotator.vicidial.errors import VicidialSchemaError, VicidialUnavailable
 from ami_rotator.vicidial.hopper import Hopper, HopperCount
 from tests.support.mariadb import MariaDb, create_vicidial_database, execute, execute_many
 
-pytestmark = pytest.mark.mariadb
+pytestmark = [pytest.mark.thorough, pytest.mark.mariadb]
 
 _LEAD = "INSERT INTO vicidial_list (lead_id, phone_code, phone_number, alt_phone, address3) VALUES (%s, %s, %s, %s, %s)"
 _READY = """

@@ -26,7 +26,7 @@ from tests.support.mariadb import MariaDb, create_vicidial_database, execute, ex
 from tests.support.vicidial_dialer import call_code
 from tests.support.vicidial_writer import VicidialDatabaseWriter
 
-pytestmark = pytest.mark.mariadb
+pytestmark = [pytest.mark.thorough, pytest.mark.mariadb]
 
 _ENTRY = (
     "INSERT INTO vicidial_campaign_cid_areacodes (campaign_id, areacode, outbound_cid, active) VALUES (%s, %s, %s, %s)"
