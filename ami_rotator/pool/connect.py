@@ -52,7 +52,7 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> RedisClient:
             return _cluster(urlsplit(url), common)
         if scheme != "unix":
             common["socket_keepalive"] = True
-        pool = BlockingConnectionPool.from_url(
+        pool = KeepingPool.from_url(
             url, max_connections=_CONNECTIONS, timeout=timeout_s, retry=_resend_once(), **common
         )
     except (ValueError, RedisError) as error:
@@ -61,6 +61,14 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> RedisClient:
             " redis+sentinel://HOST:26379,HOST:26379/SERVICE/0 or redis+cluster://HOST:6379,HOST:6379."
         ) from error
     return Redis.from_pool(_packing(pool))
+
+
+class KeepingPool(BlockingConnectionPool):
+    """The connections of a single server. `kept` are those in use by who sends often (pool/trips.py), between two uses."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kept: list[AbstractConnection] = []
 
 
 class _PacksFast(AbstractConnection):

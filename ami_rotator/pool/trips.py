@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from redis.asyncio import BlockingConnectionPool, RedisCluster
+from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-from ami_rotator.pool.connect import RedisClient
+from ami_rotator.pool.connect import KeepingPool, RedisClient
 
 Command: TypeAlias = Sequence[str | int | float]
 
@@ -24,7 +24,6 @@ class Trips:
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._kept: list[AbstractConnection] = []
 
     async def __call__(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answers in order, errors of Redis among them.
@@ -38,16 +37,17 @@ class Trips:
                     pipe.execute_command(*command)
                 return list(await pipe.execute(raise_on_error=False))
         pool = self._redis.connection_pool
-        connection = self._kept.pop() if self._kept else await pool.get_connection()  # type: ignore[no-untyped-call]
-        is_kept = False
+        kept = pool.kept if isinstance(pool, KeepingPool) else None
+        connection = kept.pop() if kept else await pool.get_connection()  # type: ignore[no-untyped-call]
+        is_well = False
         try:
             answers: list[Any] = await connection.retry.call_with_retry(
                 lambda: _exchange(connection, commands), lambda _: connection.disconnect()
             )
-            is_kept = type(pool) is BlockingConnectionPool
+            is_well = True
         finally:
-            if is_kept:
-                self._kept.append(connection)
+            if is_well and kept is not None:
+                kept.append(connection)
             else:
                 await pool.release(connection)
         return answers
