@@ -39,12 +39,13 @@ async def test_it_starts_with_nothing_configured_serves_calls_and_leaves_nothing
         status, health = await running.get("/health")
         children = psutil.Process(running.process.pid).children(recursive=True)
         servers = {child.name() for child in children}
-        page_status, page = await running.get("/dashboard")
+        async with asyncio.timeout(20):
+            # Its warm pools are looked at every few seconds, its calls come from the ledger.
+            while "SALES" not in (await running.get("/dashboard"))[1]:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.2)
         code = await running.stop()
 
     assert (status, json.loads(health)["status"]) == (200, "healthy")
-    assert page_status == 200
-    assert "SALES" in page
     assert code == 0
     assert servers
     assert [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
