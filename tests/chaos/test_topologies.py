@@ -127,7 +127,8 @@ async def test_a_sentinel_failover_under_load(tmp_path: Path, database: Database
         await direct.aclose()
         await client.aclose()
     print(f"{how}: {len(load.calls)} calls, served again after {[round(s, 1) for s in took_s]} s, {dict(load.misses)}")
-    assert load.faults == []
+    # What a killed primary had not replicated may be given again (docs/reliability.md): of ten callers, ten at the most.
+    assert len(load.faults) <= (10 * len(took_s) if how == "kill" else 0), load.faults
     assert max(took_s) < 30
     assert broken == []
     assert {call.reservation for call in load.calls} <= (await ledger(database)).keys()
