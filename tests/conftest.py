@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import faulthandler
+import gc
+import os
 import tempfile
+import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from redis import Redis
@@ -15,6 +21,38 @@ from ami_rotator.ledger.database import Database
 from tests.support.services import Kind, Services
 
 _LONGEST_FIRST = ("chaos", "asterisk", "browser", "docs", "stateful")
+_STDERR = pytest.StashKey[TextIO]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the terminal's stderr: a test's own is captured."""
+    config.stash[_STDERR] = os.fdopen(os.dup(2), "w")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that hangs for good fail the run and say what it waits for, instead of holding it up for ever.
+
+    pytest-timeout raises within the test; a task that swallows its cancellation (Python 3.11's wait_for) outlives that.
+    """
+    mark = item.get_closest_marker("timeout")
+    limit_s = mark.args[0] if mark else item.config.getoption("timeout") or float(item.config.getini("timeout"))
+    timer = threading.Timer(2 * limit_s + 60, _give_up, (item.nodeid, item.config.stash[_STDERR]))
+    timer.daemon = True
+    timer.start()
+    try:
+        return (yield)
+    finally:
+        timer.cancel()
+
+
+def _give_up(test: str, out: TextIO) -> None:
+    print(f"\n{test} hangs. Its threads and tasks:", file=out, flush=True)
+    faulthandler.dump_traceback(out)
+    for task in [found for found in gc.get_objects() if isinstance(found, asyncio.Task) and not found.done()]:
+        task.print_stack(file=out)
+    out.flush()
+    os._exit(1)
 
 
 @pytest.hookimpl(trylast=True)

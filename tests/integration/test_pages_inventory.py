@@ -10,6 +10,7 @@ from aiohttp import FormData
 from redis.asyncio import Redis
 
 from ami_rotator.ledger.database import Database
+from ami_rotator.settings import Settings
 from tests.support.pages_rig import PagesRig, pages_rig
 
 FILL = """
@@ -18,6 +19,8 @@ SELECT '+1' || (200 + i % 700) || lpad((5000000 + i)::text, 7, '0'), (200 + i % 
     CASE i % 3 WHEN 0 THEN 'default' ELSE 'sales' END, 'carrier' || i % 5
 FROM generate_series(0, $1 - 1) AS i
 """
+# Days are those of the time zone of the limits.
+TODAY = f"now() AT TIME ZONE '{Settings.model_fields['timezone'].default}'"
 
 
 @pytest.fixture
@@ -189,7 +192,7 @@ async def test_a_number_that_is_not_ours_is_not_found(at: PagesRig) -> None:
 async def test_a_day_and_a_month_are_drawn_with_their_tables(at: PagesRig, database: Database) -> None:
     await at.post("/caller-ids/add", {"number": "2125550100"})
     async with database.connection() as connection:
-        for table, value in (("usage_hourly", "date_trunc('hour', now())"), ("usage_daily", "now()")):
+        for table, value in (("usage_hourly", "date_trunc('hour', now())"), ("usage_daily", TODAY)):
             await connection.execute(
                 f"INSERT INTO {table} VALUES ({value}, '+12125550100', 'SALES', 40, 0, 40, 0, 36, 9, 0, 0, 0, 0, 0, 0, 0, 0)"
             )
