@@ -1,15 +1,20 @@
-"""Loops that end when they are cancelled, always."""
+"""Work that ends when it is cancelled, always.
+
+In Python 3.11 `asyncio.wait_for` loses a cancellation that arrives in the step in which its work completes (CPython issue
+86296, mended in 3.12). redis-py and asyncpg wait with it: of busy loops a third went on for ever, and their owner with them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+_AGAIN_S = 4.0
+"""Longer than anything takes that has to be finished after a cancellation (vicidial/write_back.py)."""
 
 
 def raise_if_cancelled() -> None:
-    """Raise if the running task was asked to end. To be called in every loop that talks to Redis.
-
-    In Python 3.11 `asyncio.wait_for` loses a cancellation that arrives in the step in which its work completes (CPython
-    issue 86296, mended in 3.12), and redis-py sends every command inside one: of busy loops a third went on for ever.
+    """Raise if the running task was asked to end. To be called in every loop that talks to Redis or PostgreSQL.
 
     Raises:
         CancelledError: the task was cancelled and nobody has said so yet.
@@ -17,3 +22,15 @@ def raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks, wait until they have ended, and cancel those again that lost it. How they ended is not told."""
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # so that asyncio does not call it unseen

@@ -12,6 +12,7 @@ import uvloop
 from rich.console import Console
 
 from ami_rotator.app import App
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.log import set_up_logging
 from ami_rotator.settings import Settings, load_settings
 from ami_rotator.simulator import Simulator, SimulatorOptions
@@ -83,9 +84,7 @@ def simulate(
             calls = asyncio.create_task(simulator.run(rate, seconds or None))
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({calls, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (calls, stopping):
-                task.cancel()
-            await asyncio.gather(calls, stopping, return_exceptions=True)
+            await end_tasks(calls, stopping)
             typer.echo(simulator.report)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.ledger.csv_import import import_csv
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.inventory import Inventory
@@ -47,8 +48,7 @@ async def simulated_dialer(base_url: str, calls_per_s: float) -> AsyncIterator[t
         try:
             yield simulator, dialer
         finally:
-            calls.cancel()
-            await asyncio.gather(calls, return_exceptions=True)
+            await end_tasks(calls)
 
 
 async def fill_demo_inventory(database: Database, inventory: Inventory) -> int:

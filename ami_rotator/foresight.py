@@ -11,6 +11,7 @@ import structlog
 
 from ami_rotator.ami.facts import CallAnnounced
 from ami_rotator.ami.listener import Listener
+from ami_rotator.cancellation import raise_if_cancelled
 from ami_rotator.clock import Clock
 from ami_rotator.domain.types import Area, CallKey, Campaign, Dialer
 from ami_rotator.domain.warmth import Demand
@@ -180,6 +181,7 @@ class Foresight:
     async def _note_agents(self) -> None:
         """Add agents that became known after the assignment to the records, once those are there."""
         while True:
+            raise_if_cancelled()
             await asyncio.sleep(_AGENTS_EVERY_S)
             if not self._agents:
                 continue
@@ -200,6 +202,7 @@ class Foresight:
     async def _read_hopper(self) -> None:
         was_read = True
         while True:
+            raise_if_cancelled()
             try:
                 await self._hopper.refresh()
             except VicidialError as error:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.ami.listener import Listener
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.clock import Clock
 from ami_rotator.http import slow
 from ami_rotator.http.deps import Deps
@@ -44,8 +45,7 @@ async def background(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIte
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks(task)
 
 
 @asynccontextmanager
@@ -79,9 +79,7 @@ async def following(
         yield
     finally:
         await asyncio.gather(*(link.close() for link, _ in links), return_exceptions=True)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
         within_s = budget.left_s(drain_s)
         await asyncio.gather(*(listener.drain(within_s) for _, listener in links), return_exceptions=True)
 

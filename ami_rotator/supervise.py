@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from ami_rotator.cancellation import raise_if_cancelled
+
 _FIRST_S = 0.5
 _MOST_S = 30.0
 _HEALTHY_S = 60.0
@@ -22,9 +24,11 @@ async def keep_running(name: str, work: Callable[[], Awaitable[None]], *, may_en
     pause_s = _FIRST_S
     loop = asyncio.get_running_loop()
     while True:
+        raise_if_cancelled()
         began = loop.time()
         try:
             await work()
+            raise_if_cancelled()
             if may_end:
                 return
             log.warning("background work ended; it starts again")

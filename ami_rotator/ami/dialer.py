@@ -18,6 +18,7 @@ from ami_rotator.ami.protocol import rows_of
 from ami_rotator.ami.refusals import is_missing, is_no_failure, why_not_connected
 from ami_rotator.ami.session import LoginRefusedError, Session
 from ami_rotator.ami.tls import client_context
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.clock import Clock
 from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.settings import DialerSettings
@@ -201,8 +202,7 @@ class AmiDialer:
             if self._session is not None:
                 self._leave(session, reason)
             if inspection is not None:
-                inspection.cancel()
-                await asyncio.gather(inspection, return_exceptions=True)
+                await end_tasks(inspection)
         return status, reason
 
     async def _inspect(self, session: Session) -> None:

@@ -14,6 +14,7 @@ from ami_rotator.ami.facts import Anomaly, CallAnnounced, CallEnded, CallSeen, D
 from ami_rotator.ami.patience import surely
 from ami_rotator.ami.resync import CallsUp, calls_up
 from ami_rotator.ami.tracker import Tracker
+from ami_rotator.cancellation import end_tasks, raise_if_cancelled
 from ami_rotator.clock import Clock
 from ami_rotator.domain.numbers import Presentation, parse_number, present
 from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, Dialer, End, ReservationId
@@ -175,18 +176,16 @@ class Listener:
     async def drain(self, within_s: float) -> None:
         """Finish what is under way, for so many seconds at the most."""
         if self._resync is not None:
-            self._resync.cancel()
-            await asyncio.gather(self._resync, return_exceptions=True)
+            await end_tasks(self._resync)
         workers = [call.worker for call in self._calls.values() if call.worker]
         if workers:
             _, late = await asyncio.wait(workers, timeout=within_s)
-            for worker in late:
-                worker.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await end_tasks(*late)
 
     async def _compare(self) -> None:
         wait_s = _RETRY_FIRST_S
         while True:
+            raise_if_cancelled()
             try:
                 done = await self.resync()
                 reserved = await self._pool.live_calls(Dialer(self._dialer))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from ami_rotator.cancellation import raise_if_cancelled
 from ami_rotator.clock import Clock
 from ami_rotator.errors import PoolUnavailableError
 
@@ -19,6 +20,7 @@ async def surely(clock: Clock, give_up_s: float, step: Callable[[], Awaitable[_T
     began_s = clock.monotonic_s()
     wait_s = _FIRST_S
     while True:
+        raise_if_cancelled()
         try:
             return await step()
         except PoolUnavailableError:

@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
+from ami_rotator.cancellation import end_tasks, raise_if_cancelled
 from ami_rotator.http.auth import access
 from ami_rotator.http.replies import ApiError
 
@@ -67,11 +68,11 @@ class Broadcaster:
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
-        await asyncio.wait({task})
+        await end_tasks(task)
 
     async def _run(self) -> None:
         while True:
+            raise_if_cancelled()
             try:
                 self._hand_out(event(await self._snapshot()))
             except Exception:

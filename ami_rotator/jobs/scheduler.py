@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.clock import Clock
 from ami_rotator.errors import PoolUnavailableError, RotatorError
 from ami_rotator.jobs.book import JobBook
@@ -70,9 +71,7 @@ class Scheduler:
         self._scheduler.shutdown(wait=False)
         if self._running:
             _, late = await asyncio.wait(tuple(self._running.values()), timeout=within_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await end_tasks(*late)
         try:
             async with asyncio.timeout(within_s):
                 await self._lease.give_up()

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import orjson
 
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.caller_id import NO_LIMIT, CallerId
 from ami_rotator.domain.campaign import DEFAULT_GROUP, CampaignPolicy, policy_from_dict
@@ -100,8 +101,7 @@ class Inventory:
                 if len(found) < batch:
                     return
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            await end_tasks(reading)
 
     async def _load_after(self, last: str, batch: int) -> list[CallerId]:
         defaults = self._defaults

@@ -9,6 +9,7 @@ from typing import Self
 
 import aiohttp
 
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.errors import RotatorError
 from ami_rotator.simulator.ami_actions import Actions
@@ -172,10 +173,7 @@ class Simulator:
         # A task that is cancelled before its first step never runs: let each begin, so that each leaves its record.
         await asyncio.sleep(0)
         calls = tuple(self._calls)
-        for task in calls:
-            task.cancel()
-        if calls:
-            await asyncio.wait(calls)
+        await end_tasks(*calls)
 
     async def _listen(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(

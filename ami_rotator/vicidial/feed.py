@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ami_rotator.cancellation import raise_if_cancelled
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.call_codes import parse_call_code
 from ami_rotator.domain.types import Campaign, Dialer
@@ -90,6 +91,7 @@ class Feed:
         """Read until cancelled. While the database is away it is asked again every 1.5 seconds at the latest."""
         try:
             while True:
+                raise_if_cancelled()
                 try:
                     await self._read()
                 except VicidialError as error:
@@ -108,6 +110,7 @@ class Feed:
         self._record.turn_on()
         self._pause_s = _PAUSE_FIRST_S
         while True:
+            raise_if_cancelled()
             began_s = self._clock.monotonic_s()
             await self._poll(began_s)
             now_s = self._clock.monotonic_s()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from ami_rotator.cancellation import raise_if_cancelled
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.vicidial.errors import VicidialError
 from ami_rotator.vicidial.push_plan import Eligibility, PushPlan, plan_push
@@ -74,6 +75,7 @@ class Push:
             every_s=self._every_s,
         )
         while True:
+            raise_if_cancelled()
             await self.round()
             await asyncio.sleep(self._every_s)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
+from ami_rotator.cancellation import raise_if_cancelled
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.call_codes import parse_call_code
 from ami_rotator.vicidial.connection import VicidialConnection
@@ -101,6 +102,7 @@ class WriteBack:
         pause_s = self._every_s
         try:
             while True:
+                raise_if_cancelled()
                 await asyncio.sleep(pause_s)
                 pause_s = self._every_s if await self.flush() else min(pause_s * 2, _PAUSE_MOST_S)
         except asyncio.CancelledError:

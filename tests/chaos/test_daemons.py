@@ -13,6 +13,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.simulator import Simulator, Uniform
 from tests.chaos.sizes import IS_LONG, sized
 from tests.chaos.test_processes import SHORT_CALLS, import_numbers, nothing_reserved, settings_for
@@ -46,8 +47,7 @@ async def test_two_daemons_serve_the_same_dialer_and_either_may_be_killed(
                 await asyncio.sleep(1.5)
                 if IS_LONG:
                     running[number % 2] = await _again(tmp_path, settings)
-            load.cancel()
-            await asyncio.gather(load, return_exceptions=True)
+            await end_tasks(load)
             assert await simulator.drain(10)
             await nothing_reserved(redis_client)
             for one in running:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.outbox import GROUP, LedgerOutbox
 from tests.chaos.outbox_victim import COMMITTED, READ, STORED
@@ -48,8 +49,7 @@ async def test_each_record_is_stored_once_wherever_a_consumer_dies(
         return await redis_client.xlen(part.pool.outbox_stream) == 0
 
     await until(is_empty, 30)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end_tasks(task)
 
     assert kills == sized(3, 60)
     assert {call.reservation: (call.number, "answered") for call in load.calls} == await ledger(database)
@@ -86,8 +86,7 @@ async def test_a_consumer_killed_while_it_works_leaves_nothing_behind(
         return await redis_client.xlen(part.pool.outbox_stream) == 0
 
     await until(is_empty, 60)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end_tasks(task)
 
     assert {call.reservation: (call.number, "answered") for call in load.calls} == await ledger(database)
     print(f"{len(load.calls)} calls; the rest was stored in {time.monotonic() - began:.1f} s")

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ami_rotator.ami.events import Event
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.clock import SystemClock
 from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, Dialer
 from ami_rotator.simulator import CallPlan, Fixed, SimulatorOptions, Uniform
@@ -224,8 +225,7 @@ async def test_asterisk_restarting_under_load_leaves_nothing_reserved_and_no_num
             await asyncio.sleep(0.8)
             await rig.simulator.restart(0.2)
             await until(lambda: rig.listener.is_up)
-        load.cancel()
-        await asyncio.gather(load, return_exceptions=True)
+        await end_tasks(load)
         assert await rig.simulator.drain(10)
 
         await sound(rig)
@@ -242,8 +242,7 @@ async def test_connections_cut_at_random_under_load_leave_nothing_reserved(redis
             await asyncio.sleep(0.05 + 0.037 * (number % 7))
             rig.cut()
             await until(lambda: rig.listener.is_up)
-        load.cancel()
-        await asyncio.gather(load, return_exceptions=True)
+        await end_tasks(load)
         assert await rig.simulator.drain(10)
         await until(lambda: rig.listener.is_up)
         await rig.listener.resync()

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.domain.types import State
 from tests.chaos.sizes import IS_LONG, sized
 from tests.support.outbox_replay import Replay
@@ -63,8 +64,7 @@ async def killed_at_random(module: str, *arguments: str, count: int, every_s: fl
             killer.result()
     finally:
         if killer is not None:
-            killer.cancel()
-            await asyncio.gather(killer, return_exceptions=True)
+            await end_tasks(killer)
         for process in processes.values():
             if process.returncode is None:
                 process.kill()

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
+from ami_rotator.cancellation import end_tasks
+
 _CODE = re.compile(r"[VM]\d{18}")
 _IDLE_S = 60.0
 
@@ -94,9 +96,7 @@ class CallLogAgi:
     ) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     def starts(self) -> list[CallLogRequest]:
         """Return the requests of calls that began, without those of `h`."""

@@ -15,6 +15,7 @@ from ami_rotator.ami.dialer import AmiDialer
 from ami_rotator.ami.events import Event
 from ami_rotator.ami.listener import Listener
 from ami_rotator.ami.tracker import Tracker
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.types import Dialer
 from ami_rotator.metrics import Metrics
@@ -112,8 +113,7 @@ class DialerRig:
         """Stay disconnected until `connect`."""
         await self.link.close()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
             self._task = None
 
     async def violations(self) -> list[str]:

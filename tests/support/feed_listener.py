@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
 
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.domain.types import Dialer
 from ami_rotator.vicidial.address import DatabaseAddress
 from ami_rotator.vicidial.connection import VicidialConnection
@@ -41,9 +41,7 @@ class FeedListener:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks(self._task)
 
     @property
     def codes(self) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from ami_rotator.cancellation import end_tasks, raise_if_cancelled
 from ami_rotator.clock import SystemClock
 from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, Dialer, End, Miss
 from ami_rotator.errors import RotatorError
@@ -41,6 +42,7 @@ class Stores:
     async def keep_synced(self, every_s: float = 1.0) -> None:
         """Do what the daemon's inventory and expire jobs do."""
         while True:
+            raise_if_cancelled()
             for job in (self.sync.sync, self.pool.expire):
                 try:
                     await job()
@@ -75,9 +77,7 @@ async def running(*parts: Stores, every_s: float = 1.0) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal
 
+from ami_rotator.cancellation import end_tasks
 from tests.asterisk.carrier_record import (
     ANSWER,
     OUTCOMES,
@@ -88,9 +89,7 @@ class SipCarrier(asyncio.DatagramProtocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         self._connected().close()
 
     def live(self) -> list[CarrierCall]:

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ami_rotator.cancellation import end_tasks
+
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -70,9 +72,7 @@ class TcpProxy:
     async def close(self) -> None:
         """End everything."""
         await self.refuse()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

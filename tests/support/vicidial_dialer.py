@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
+from ami_rotator.cancellation import end_tasks
 from tests.asterisk.ami_session import AmiRefused, AmiSession, Message
 from tests.asterisk.configuration import SECRET
 
@@ -99,9 +100,7 @@ class VicidialDialer:
 
     async def disconnect(self) -> None:
         """Stop redirecting."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         if self._session is not None:
             await self._session.__aexit__(None, None, None)
             self._session = None
