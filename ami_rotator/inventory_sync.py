@@ -110,7 +110,7 @@ class InventorySync:
         state = await self._rebuild.state()
         if state.epoch is None:
             self._epoch = None
-            return await self._bring_back(state)
+            return await (self._take_over(state) if state.is_moved else self._bring_back(state))
         if self._server not in (None, state.server) or self._epoch not in (None, state.epoch):
             return await self._catch_up(state)
         self._server, self._epoch = state.server, state.epoch
@@ -165,10 +165,26 @@ class InventorySync:
             self.on_back()
         return f"{loaded.count} caller-IDs and {restored} reservations brought back in {took_s} s"
 
-    async def _catch_up(self, state: PoolState) -> str:
-        """Make up for the last moments, which a Redis that was started again, or a replica that took over, may not have."""
-        lost = self._pool.book.calls(since_ms=state.now_ms - _SURELY_LIVE_MS)
-        restored = await self._rebuild.restore(lost, is_unrecorded=True)
+    async def _take_over(self, state: PoolState) -> str:
+        """Make up for the last moments, which a Redis that was started again, or a replica that took over, may not have.
+
+        Nothing is assigned until what each daemon gave in them is there, as far as it may still be up.
+        """
+        await self._rebuild.leave_book()
+        if await self._rebuild.take_turn() is None:
+            return "another daemon makes up for what Redis lost"
+        if self._server is not None or await self._was_busy():
+            await asyncio.sleep(_OTHERS_S)
+        now_ms = await self._rebuild.keep_turn()
+        given = [call for call in await self._rebuild.books() if call.at_ms >= now_ms - _SURELY_LIVE_MS]
+        restored = await self._rebuild.restore(given, is_unrecorded=True)
+        await self._rebuild.open()
+        return await self._catch_up(await self._rebuild.state(), restored)
+
+    async def _catch_up(self, state: PoolState, restored: int = 0) -> str:
+        """Take up work with a Redis that was opened anew: give it what this daemon has, and ask dialers and PostgreSQL."""
+        given = self._pool.book.calls(since_ms=state.now_ms - _SURELY_LIVE_MS)
+        restored += await self._rebuild.restore(given, is_unrecorded=True)
         self._server, self._epoch = state.server, state.epoch
         self._log.warning("Redis was started again or another one took over", reservations_brought_back=restored)
         if self.on_back is not None:
@@ -178,6 +194,13 @@ class InventorySync:
         except LedgerUnavailableError:
             self._token = None  # the next run loads all
         return f"{restored} reservations brought back"
+
+    async def _was_busy(self) -> bool:
+        """Tell whether other daemons may have given caller-IDs lately; where nobody can say, they may."""
+        try:
+            return bool((await self._pool.snapshot()).live) or await self._recall.has_recent_calls()
+        except LedgerUnavailableError:
+            return True
 
     async def _load_whole(self) -> Loaded:
         token = await self._inventory.token()

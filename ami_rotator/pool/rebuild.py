@@ -1,7 +1,8 @@
 """Bring the pool back after Redis was emptied, or after it lost its newest moments in a restart or failover.
 
-An emptied Redis has no epoch: assign, confirm, release and renew then fail instead of guessing, until `open` sets a new
-one. One daemon at a time has the turn; each leaves its book for it. Every step may be repeated.
+An emptied Redis has no epoch, one that was started again or took over that of another process (lua/include/whole.lua): until
+`open` sets a new one, nothing is given out, and nothing is said of a call that is not known. One daemon at a time has the
+turn; each leaves its book for it. Every step may be repeated.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ _BEGINS_ANEW = (
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """`epoch`: when the pool became whole, None while it is not. `server` changes with every start of Redis."""
+    """`epoch`: when the pool became whole, None while it is not. `server` changes with every start of Redis and failover.
+
+    `is_moved`: it was whole on another server process, and all but its last moments is there.
+    """
 
     epoch: int | None
     server: str
     now_ms: int
+    is_moved: bool
 
 
 class Rebuild:
@@ -43,8 +48,8 @@ class Rebuild:
 
     async def state(self) -> PoolState:
         """Return whether the pool is whole, and which server has it."""
-        epoch, server, now_ms = await self._pool.command("state")
-        return PoolState(int(epoch) if epoch else None, server, int(now_ms))
+        epoch, server, now_ms, is_moved = await self._pool.command("state")
+        return PoolState(int(epoch) if epoch else None, server, int(now_ms), bool(int(is_moved)))
 
     async def take_turn(self) -> int | None:
         """Take the turn, or keep it; return Redis' time in ms, None while another daemon has it."""

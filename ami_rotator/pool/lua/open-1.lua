@@ -3,8 +3,8 @@
 -- KEYS[1]  tag of the inventory
 -- ARGV[1]  token of who has the turn
 -- returns  1 open, 0 refused
---- include clock filing
+--- include clock filing whole
 if redis.call('GET', key('rebuild')) ~= ARGV[1] then return 0 end
-redis.call('SET', key('epoch'), whole((now_ms())))
+redis.call('SET', key('epoch'), whole((now_ms())) .. ' ' .. server())
 redis.call('DEL', key('rebuild'), key('books'))
 return 1

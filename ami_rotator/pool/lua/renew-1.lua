@@ -2,9 +2,9 @@
 --
 -- KEYS[1]  tag of the inventory
 -- ARGV[1]  lifetime in ms  [2...] reservation ids
--- returns  the ids that are no longer live;  error NOTWHOLE while an emptied Redis is filled again
---- include clock filing windows outbox memory reservations
-if redis.call('EXISTS', key('epoch')) == 0 then return not_known() end
+-- returns  the ids that are no longer live;  error NOTWHOLE until everything is brought back (include/whole.lua)
+--- include clock filing whole windows outbox memory reservations
+if not is_whole(redis.call('GET', key('epoch'))) then return not_whole() end
 local expires = NOW + tonumber(ARGV[1])
 local gone = {}
 for i = 2, #ARGV do

@@ -14,8 +14,9 @@ for i = 5, #ARGV, 19 do
   if redis.call('EXISTS', key('reservation', id)) == 0 then
     local c = caller(cid)
     local began = windows(at, unpack(zone_of(c and c.z or '')))
-    -- A number that was never shown was given back. Of two calls that the ledger thinks open, the newer one has the number.
-    local held = c ~= nil and c.n < c.mc and (shown == '' or shown == cid)
+    -- A number that was never shown was given back. Of two calls that the ledger thinks open, the newer one has the number. Who
+    -- was given it in the last moments has it, whoever else is thought to: that call's end may be lost.
+    local held = c ~= nil and (c.n < c.mc or ARGV[i + 18] == '1') and (shown == '' or shown == cid)
     if held then
       local w = roll(c)
       c.n = c.n + 1

@@ -1,7 +1,8 @@
--- state: tell whether the pool is whole, and which server process has it.
+-- state: tell whether the pool is whole, which server process has it, and whether it was whole on another one.
 --
 -- KEYS[1]  tag of the inventory
--- returns  {epoch (ms, when the pool became whole) or '', run id of the server, time in ms}
---- include clock filing
-local info = redis.call('INFO', 'server')
-return {redis.call('GET', key('epoch')) or '', string.match(info, 'run_id:(%w+)') or '', (now_ms())}
+-- returns  {epoch (ms, when the pool became whole) or '', run id of the server, time in ms, epoch of another process: 1 or 0}
+--- include clock filing whole
+local epoch = redis.call('GET', key('epoch'))
+local here = is_whole(epoch)
+return {here and string.match(epoch, '^%d+') or '', server(), (now_ms()), epoch and not here and 1 or 0}

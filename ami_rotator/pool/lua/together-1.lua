@@ -8,7 +8,7 @@
 --      [4...] for each: 'assign' | 'confirm' | 'release', how many arguments, the arguments (include/assign.lua, confirm.lua,
 --      release.lua)
 -- returns  the answer to each
---- include clock filing windows outbox memory reservations choosing policy question assign confirm release
+--- include clock filing whole windows outbox memory reservations choosing policy question assign confirm release
 set_zone(ARGV[1], ARGV[2], ARGV[3])
 local asked = {assign = assign, confirm = confirm, release = release}
 local answers, at = {}, 4

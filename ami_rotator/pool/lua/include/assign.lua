@@ -8,7 +8,7 @@
 --   [8]  uniqueid  [9] agent  [10] lead  [11] source  [12] warm pool `campaign|area` or ''
 --   [13] ladder: lines `rung TAB group TAB place` ('' is any)  [14] policy as JSON (pool/policy_terms.py) or ''
 -- returns  {'new' | 'same' | 'ended', id, caller-ID, rung, group, area, carrier, meta, warm 0/1, assigned at ms, why}
---      or  {'miss', reason, detail};  error NOTWHOLE while an emptied Redis is filled again
+--      or  {'miss', reason, detail};  error NOTWHOLE until everything is brought back (include/whole.lua)
 --
 -- `turn`: how many were asked before it in the same script run. Numbers given in one run keep their order by it.
 local function assign(of, turn)
@@ -32,7 +32,7 @@ local function assign(of, turn)
     local c = caller(r.cid) or {}
     return answer(is_live(r) and 'same' or 'ended', r, c.ca, c.me)
   end
-  if not known[2] then return not_known() end
+  if not is_whole(known[2]) then return not_whole() end
   -- A miss that is asked for once more stays one: it is counted and recorded once.
   if known[3] then return {'miss', known[3], ''} end
   -- Changes nothing, but a full Redis refuses it: here, before anything has changed.

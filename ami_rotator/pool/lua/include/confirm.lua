@@ -2,7 +2,7 @@
 --
 -- The reservation lives on for a whole lifetime from now. Where another number was shown (assigned too late, or only
 -- observed), ours never reached the carrier: it goes back at once and uncounted, and the record of the call goes on.
--- Saying it again for the same trunk changes nothing. Error NOTWHOLE while an emptied Redis is filled again.
+-- Saying it again for the same trunk changes nothing. Error NOTWHOLE until everything is brought back (include/whole.lua).
 --
 -- of[1]  dialer  [2] code  [3] uniqueid  [4] number shown, E.164 or raw, '' unknown  [5] uniqueid of the trunk
 --   [6]  lifetime in ms

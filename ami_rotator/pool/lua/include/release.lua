@@ -1,5 +1,5 @@
 -- release: the call is over; its caller-ID goes to waiting (cool-down, cap) or idle. A second time changes nothing.
--- Error NOTWHOLE while an emptied Redis is filled again.
+-- Error NOTWHOLE until everything is brought back (include/whole.lua).
 --
 -- of[1]  reservation id or '' (then by call)  [2] dialer  [3] code  [4] uniqueid
 --   [5]  outcome  [6] Q.850 cause  [7] SIP code  [8] talk time ms  [9] 1: reached the carrier, 0: never dialled

@@ -38,11 +38,11 @@ local function find(dialer, code, uniqueid)
   return reservation(id)
 end
 
--- What is answered of a call that is not known. An emptied Redis has no epoch until everything is back (pool/rebuild.py):
--- the call may be one that is yet to come back, so that nothing is said of it.
+-- What is answered of a call that is not known. While the pool is not whole it may be one that is yet to come back, so that
+-- nothing is said of it.
 local function not_known(answer)
-  if answer and redis.call('EXISTS', key('epoch')) == 1 then return answer end
-  return redis.error_reply('NOTWHOLE the caller-IDs are being brought back from PostgreSQL')
+  if is_whole(redis.call('GET', key('epoch'))) then return answer end
+  return not_whole()
 end
 
 -- Let a call's further name lead to its reservation too; a name that leads elsewhere stays. Save the reservation after it.
