@@ -178,6 +178,9 @@ class InventorySync:
         now_ms = await self._rebuild.keep_turn()
         given = [call for call in await self._rebuild.books() if call.at_ms >= now_ms - _SURELY_LIVE_MS]
         restored = await self._rebuild.restore(given, is_unrecorded=True)
+        # What a former primary, that did not know better yet, let this daemon give meanwhile.
+        newest = self._pool.book.calls(since_ms=now_ms - _SURELY_LIVE_MS)
+        restored += await self._rebuild.restore(newest, is_unrecorded=True)
         await self._rebuild.open()
         return await self._catch_up(await self._rebuild.state(), restored)
 

@@ -79,9 +79,19 @@ class _PacksFast(AbstractConnection):
         return [b"".join([pack_command((*str(name).split(), *args)) for name, *args in commands])]
 
 
-def _packing(pool: ConnectionPool) -> ConnectionPool:
-    pool.connection_class = type("FastConnection", (_PacksFast, pool.connection_class), {})
+def _packing(pool: ConnectionPool, *more: type) -> ConnectionPool:
+    pool.connection_class = type("FastConnection", (*more, _PacksFast, pool.connection_class), {})
     return pool
+
+
+class _AsksSentinels(AbstractConnection):
+    """Asks the Sentinels again whenever it connects again: redis-py's own would go back to the address that it had."""
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send, after connecting to the primary where there is no connection."""
+        if not self.is_connected:
+            await self.connect()  # type: ignore[no-untyped-call]
+        await super().send_packed_command(command, check_health)
 
 
 class _SentinelRedis(Redis):
@@ -126,7 +136,7 @@ def _behind_sentinels(parts: SplitResult, common: dict[str, Any]) -> Redis:
         **common,
     )
     client.sentinels = sentinels
-    _packing(client.connection_pool)
+    _packing(client.connection_pool, _AsksSentinels)
     return client
 
 

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ReadOnlyError
 
 from ami_rotator.domain.types import Area, Campaign, Dialer, End, Group, ReservationId
 from ami_rotator.errors import PoolUnavailableError, SettingsError
@@ -223,6 +225,55 @@ async def test_a_number_whose_end_and_next_call_a_replica_lacks_stays_with_that_
         broken = await violations(direct, at.parts[0].pool.tag)
         await direct.aclose()
     assert broken == []
+
+
+async def test_a_replica_is_left_at_its_first_answer(tmp_path: Path, database: Database) -> None:
+    """Whether it has the epoch of another server or, a primary until now, its own: its client must look for the primary."""
+    async with moved_away(tmp_path, database, 2) as at:
+        at.proxy.target = ("127.0.0.1", at.replica.port)
+        at.proxy.reset()
+        with pytest.raises(PoolUnavailableError, match="ReadOnlyError"):
+            await at.parts[0].sync.sync()
+        assert await at.load.place() is None
+        at.cut_off()
+        await at.parts[0].sync.sync()
+        at.replica.ask("CONFIG", "SET", "replica-serve-stale-data", "yes")
+        at.replica.ask("REPLICAOF", "127.0.0.1", "1")
+
+        client = connect(f"redis://127.0.0.1:{at.replica.port}")
+        flights = stores(client, database, at.parts[0].pool.tag.strip("{}")).pool._flights
+        with pytest.raises(ReadOnlyError):
+            await flights._trips(
+                [("EVALSHA", flights._together.sha, 1, at.parts[0].pool.tag, *flights._zone(), *ASKED)]
+            )
+        await client.aclose()
+
+
+ASKED = ("assign", 14, "id", 60_000, "SALES", "", "x", "d1", "V1", "", "", "", "ami", "", "area\tdefault\t212", "")
+
+
+async def test_a_connection_that_broke_asks_the_sentinels_again(tmp_path: Path) -> None:
+    """The one that was primary may be back under its old address, empty, before it is told that it is not any more."""
+    with node(tmp_path) as former, node(tmp_path) as primary:
+        client = connect("redis+sentinel://127.0.0.1:1/calls")
+        assert isinstance(client, Redis)
+        pool: Any = client.connection_pool
+        named = [former.port]
+
+        async def named_by_sentinels() -> tuple[str, int]:
+            return "127.0.0.1", named[-1]
+
+        pool.get_master_address = named_by_sentinels
+        connection = await pool.get_connection()
+        before = connection.port
+        await connection.disconnect()
+        named.append(primary.port)
+        await connection.send_packed_command(connection.pack_command("PING"))
+
+        assert await connection.read_response() == "PONG"
+        assert (before, connection.port) == (former.port, primary.port)
+        await pool.release(connection)
+        await client.aclose()
 
 
 def given(call: Call | None) -> Call:

@@ -12,6 +12,13 @@ local function is_whole(epoch)
   return epoch and string.match(epoch, ' (.*)$') == server()
 end
 
+-- On a replica nothing can be brought back: its client is told to look for the primary.
+local function refuse_replica()
+  if string.find(redis.call('INFO', 'replication'), 'role:slave', 1, true) then
+    return redis.error_reply('READONLY a replica gives nothing out')
+  end
+end
+
 local function not_whole()
-  return redis.error_reply('NOTWHOLE the caller-IDs are being brought back')
+  return refuse_replica() or redis.error_reply('NOTWHOLE the caller-IDs are being brought back')
 end
