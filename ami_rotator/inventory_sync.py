@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from ami_rotator.clock import Clock, SystemClock
-from ami_rotator.domain.types import E164, Rung
+from ami_rotator.domain.types import E164, CallKey, Dialer, Rung
 from ami_rotator.domain.windows import window_starts_ms, zone_named
 from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.exchanges import load_exchanges
@@ -152,6 +152,7 @@ class InventorySync:
         lost = await self._recall.unrecorded(await self._rebuild.books())
         restored += await self._rebuild.restore(lost, is_unrecorded=True)
         await self._rebuild.open()
+        await self._end_again()
         self._token, self._server = token, state.server
         took_s = round(time.monotonic() - began, 2)
         self._log.warning(
@@ -188,6 +189,7 @@ class InventorySync:
         """Take up work with a Redis that was opened anew: give it what this daemon has, and ask dialers and PostgreSQL."""
         given = self._pool.book.calls(since_ms=state.now_ms - _SURELY_LIVE_MS)
         restored += await self._rebuild.restore(given, is_unrecorded=True)
+        await self._end_again()
         self._server, self._epoch = state.server, state.epoch
         self._log.warning("Redis was started again or another one took over", reservations_brought_back=restored)
         if self.on_back is not None:
@@ -197,6 +199,15 @@ class InventorySync:
         except LedgerUnavailableError:
             self._token = None  # the next run loads all
         return f"{restored} reservations brought back"
+
+    async def _end_again(self) -> None:
+        """End once more what this daemon has ended just now: Redis may have lost it."""
+        await asyncio.gather(
+            *(
+                self._pool.release(CallKey(Dialer(call.dialer), call.code, call.uniqueid), end, call.reservation)
+                for call, end in self._pool.book.ended()
+            )
+        )
 
     async def _was_busy(self) -> bool:
         """Tell whether other daemons may have given caller-IDs lately; where nobody can say, they may."""

@@ -172,7 +172,7 @@ class RedisPool(PoolSurvey):
         )
         if answer[0] == "unknown":
             return None
-        self.book.strike(ReservationId(answer[1]))
+        self.book.strike(ReservationId(answer[1]), end)
         return E164(answer[2]) if answer[0] == "released" else None
 
     async def count_use(self, number: E164, trunk: str) -> bool:

@@ -182,6 +182,8 @@ async def test_a_replica_gives_nothing_out_before_each_daemon_has_said_what_it_g
     async with moved_away(tmp_path, database, 4) as at:
         first = await at.load.place(at.parts[0])
         at.cut_off()
+        short = given(await at.load.place(at.parts[0]))
+        await at.load.end(short)
         unknown = [await at.load.place(part) for part in at.parts]
         at.take_over()
 
@@ -189,10 +191,11 @@ async def test_a_replica_gives_nothing_out_before_each_daemon_has_said_what_it_g
         with pytest.raises(PoolUnavailableError, match="brought back"):
             await at.parts[0].pool.release(given(unknown[1]).key, End("answered"))
         done = await asyncio.gather(*(part.sync.sync() for part in at.parts))
+        await asyncio.gather(*(part.sync.sync() for part in at.parts))
         after = [await at.load.place(part) for part in at.parts]
 
         assert (early, at.load.misses) == (None, {"unavailable": 1, "none_free": 1})
-        assert sorted(done) == ["2 reservations brought back", "another daemon makes up for what Redis lost"]
+        assert sorted(done) == ["3 reservations brought back", "another daemon makes up for what Redis lost"]
         assert [call is not None for call in after] == [True, False]
         assert at.load.faults == []
         for call in (first, *unknown):
@@ -200,7 +203,8 @@ async def test_a_replica_gives_nothing_out_before_each_daemon_has_said_what_it_g
         for part in at.parts:
             assert await part.outbox.drain()
         recorded = await ledger(database)
-    assert {given(call).reservation for call in (first, *unknown, after[0])} == set(recorded)
+    assert {given(call).reservation for call in (first, short, *unknown, after[0])} == set(recorded)
+    assert recorded[short.reservation] == (short.number, "answered")
 
 
 async def test_a_number_whose_end_and_next_call_a_replica_lacks_stays_with_that_call(
