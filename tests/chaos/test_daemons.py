@@ -17,7 +17,7 @@ from ami_rotator.cancellation import end_tasks
 from ami_rotator.simulator import Simulator, Uniform
 from tests.chaos.sizes import IS_LONG, sized
 from tests.chaos.test_processes import SHORT_CALLS, import_numbers, nothing_reserved, settings_for
-from tests.support.daemon_process import DaemonProcess, daemon
+from tests.support.daemon_process import daemon
 from tests.support.outbox_replay import entries_of
 from tests.support.pool_checks import violations
 
@@ -38,15 +38,15 @@ async def test_two_daemons_serve_the_same_dialer_and_either_may_be_killed(
     async with Simulator(UNHURRIED) as simulator:
         settings = {**settings_for([simulator], redis_url, database_dsn), "RESERVATION_TTL_SECONDS": "10"}
         await import_numbers(tmp_path, settings, 600)
-        async with daemon(tmp_path, settings) as first, daemon(tmp_path, settings) as second:
+        async with AsyncExitStack() as stack:
+            running = [await stack.enter_async_context(daemon(tmp_path, settings)) for _ in range(2)]
             load = asyncio.create_task(simulator.run(30))
             await asyncio.sleep(2.0)
-            running: list[DaemonProcess] = [first, second]
             for number in range(sized(1, 10)):
                 await running[number % 2].kill()
                 await asyncio.sleep(1.5)
                 if IS_LONG:
-                    running[number % 2] = await _again(tmp_path, settings)
+                    running[number % 2] = await stack.enter_async_context(daemon(tmp_path, settings))
             await end_tasks(load)
             assert await simulator.drain(10)
             await nothing_reserved(redis_client)
@@ -90,10 +90,6 @@ async def _recorded(dsn: str, redis: Redis) -> dict[str, str]:
     assert len(given) == len(assigned), "a call got two reservations"
     assert ended == set(assigned)
     return given
-
-
-async def _again(folder: Path, settings: dict[str, str]) -> DaemonProcess:
-    return await daemon(folder, settings).__aenter__()
 
 
 @pytest.mark.thorough

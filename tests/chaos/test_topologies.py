@@ -315,7 +315,7 @@ async def _served_given(load: Load) -> float:
 
 
 def _until_replica(servers: Sentinels, port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         one = next(node for node in servers.nodes if node.port == port)
         if one.client().info("replication")["role"] == "slave":
