@@ -247,7 +247,9 @@ class InventorySync:
             count += len(batch)
             for item in batch:
                 numbers[item.timezone].append(item.number)
-        return Loaded(numbers, count, missing, different, await self._pool.prune(generation))
+        # Where all were new there was nothing before them.
+        surplus = await self._pool.prune(generation) if missing < count or not is_turn else 0
+        return Loaded(numbers, count, missing, different, surplus)
 
     async def _recount(self, numbers: Mapping[str, Sequence[E164]], now_ms: int) -> None:
         for timezone, there in numbers.items():

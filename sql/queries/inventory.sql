@@ -30,7 +30,7 @@ SELECT
     COALESCE(e.city, '') AS city
 FROM caller_ids AS c JOIN group_policies AS g ON g.name = c.group_name
 LEFT JOIN exchanges AS e
-    ON 'city' = ANY (g.rungs) AND c.caller_id LIKE '+1%' AND e.prefix = substr(c.caller_id, 3, 6)
+    ON e.prefix = CASE WHEN 'city' = ANY (g.rungs) AND c.caller_id LIKE '+1%' THEN substr(c.caller_id, 3, 6) END
 WHERE c.caller_id > $1 ORDER BY c.caller_id LIMIT $2;
 
 -- caller_ids_changed_since --
@@ -47,7 +47,7 @@ SELECT
     COALESCE(e.city, '') AS city
 FROM caller_ids AS c JOIN group_policies AS g ON g.name = c.group_name
 LEFT JOIN exchanges AS e
-    ON 'city' = ANY (g.rungs) AND c.caller_id LIKE '+1%' AND e.prefix = substr(c.caller_id, 3, 6)
+    ON e.prefix = CASE WHEN 'city' = ANY (g.rungs) AND c.caller_id LIKE '+1%' THEN substr(c.caller_id, 3, 6) END
 WHERE c.caller_id IN (
     SELECT caller_id FROM caller_ids WHERE changed_in >= $1::text::xid8
     UNION
@@ -73,7 +73,7 @@ SELECT
     COALESCE(e.city, '') AS city
 FROM caller_ids AS c JOIN group_policies AS g ON g.name = c.group_name
 LEFT JOIN exchanges AS e
-    ON 'city' = ANY (g.rungs) AND c.caller_id LIKE '+1%' AND e.prefix = substr(c.caller_id, 3, 6)
+    ON e.prefix = CASE WHEN 'city' = ANY (g.rungs) AND c.caller_id LIKE '+1%' THEN substr(c.caller_id, 3, 6) END
 WHERE g.warmup IS NOT NULL AND c.warmup_from >= $4::date;
 
 -- caller_ids_removed_since --
