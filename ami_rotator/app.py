@@ -163,7 +163,7 @@ class App:
         )
         jobs = [
             *pool_jobs(pool, filler, listeners, self.metrics, settings.reservation_ttl_seconds),
-            *inventory_jobs(preparation.sync, preparation.load),
+            *inventory_jobs(preparation.sync, preparation.load, sync.take_over.check),
             *ledger_jobs(database, redis, pool.outbox_stream, settings.zone, settings.ledger_keep_months),
             gauges.job(),
             Job("outbox", 5.0, watch.check, "See that the outbox stays within its bounds"),

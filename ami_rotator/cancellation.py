@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import structlog
+
 _AGAIN_S = 4.0
 """Longer than anything takes that has to be finished after a cancellation (vicidial/write_back.py)."""
 
@@ -31,6 +33,9 @@ async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
+        if pending:
+            names = sorted(task.get_name() if isinstance(task, asyncio.Task) else repr(task) for task in pending)
+            structlog.get_logger("stop").warning("work that was cancelled goes on; it is cancelled again", work=names)
     for task in tasks:
         if not task.cancelled():
             task.exception()  # so that asyncio does not call it unseen

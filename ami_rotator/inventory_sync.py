@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from array import array
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from ami_rotator.clock import Clock, SystemClock
-from ami_rotator.domain.types import E164, CallKey, Dialer, Rung
+from ami_rotator.domain.types import E164, Rung
 from ami_rotator.domain.windows import window_starts_ms, zone_named
-from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.exchanges import load_exchanges
 from ami_rotator.ledger.inventory import ChangeToken, Inventory
 from ami_rotator.ledger.opt_outs import OptOuts
@@ -24,11 +24,8 @@ from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.opt_outs import Entry, PoolOptOuts
 from ami_rotator.pool.rebuild import PoolState, Rebuild
 from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.take_over import OTHERS_S, SURELY_LIVE_MS, TakeOver
 
-# For the other daemons to notice and leave their books, and for records on their way to reach the ledger.
-_OTHERS_S = 1.5
-# A reservation that has ended is remembered for five minutes (pool/lua/include/reservations.lua); older calls may have been.
-_SURELY_LIVE_MS = 240_000
 _RECOUNTED_AT_ONCE = 2000
 # The time zones' days begin on whole quarters of an hour.
 _DAY_MAY_BEGIN_MS = 900_000
@@ -38,10 +35,11 @@ _DAY_MAY_BEGIN_MS = 900_000
 class Loaded:
     """What a load found in the pool: not there, there but otherwise, and there without being in the inventory.
 
-    `numbers` are those of the inventory, by the name of their time zone, empty for the inventory's own.
+    `numbers` are those of the inventory without their plus, a million in 8 MB, by the name of their time zone (empty: the
+    inventory's own).
     """
 
-    numbers: Mapping[str, Sequence[E164]]
+    numbers: Mapping[str, array[int]]
     count: int
     missing: int
     different: int
@@ -65,6 +63,7 @@ class InventorySync:
         metrics: Metrics | None = None,
     ) -> None:
         self.on_back: Callable[[], None] | None = None
+        self.take_over = TakeOver(pool, recall)
         self._inventory = inventory
         self._pool = pool
         self._assigner = assigner
@@ -78,6 +77,8 @@ class InventorySync:
         self._token: ChangeToken | None = None
         self._server: str | None = None
         self._epoch: int | None = None
+        self._owes = False
+        self._asked_for: int | None = None
         self._turn = asyncio.Lock()
         self._log = structlog.get_logger("inventory")
 
@@ -107,13 +108,16 @@ class InventorySync:
             return self._told(await self._load_whole())
 
     async def _sync(self) -> str:
+        made_up = await self.take_over.check()
         state = await self._rebuild.state()
         if state.epoch is None:
-            self._epoch = None
-            return await (self._take_over(state) if state.is_moved else self._bring_back(state))
+            self._owes = True
+            return made_up if state.is_moved else await self._bring_back(state)
         if self._server not in (None, state.server) or self._epoch not in (None, state.epoch):
-            return await self._catch_up(state)
-        self._server, self._epoch = state.server, state.epoch
+            self._owes = True
+        if self._owes and self._server is not None:
+            return made_up or await self._catch_up(state)
+        self._know(state)
         if self._token is None:
             return f"{(await self._load_whole()).count} caller-IDs loaded"
         changes = await self._inventory.changed_since(self._token)
@@ -138,7 +142,6 @@ class InventorySync:
         if self._server is not None:
             self._log.error("Redis was emptied: the caller-IDs are brought back from PostgreSQL")
         self._token = None
-        await self._rebuild.leave_book()
         if await self._rebuild.take_turn() is None:
             await self._load_policies()
             return "another daemon brings the caller-IDs back"
@@ -146,14 +149,13 @@ class InventorySync:
         await self._load_policies()
         loaded = await self._put_all(is_turn=True)
         if self._server is not None or await self._recall.has_recent_calls():
-            await asyncio.sleep(max(0.0, began + _OTHERS_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + OTHERS_S - time.monotonic()))
         await self._recount(loaded.numbers, await self._rebuild.keep_turn())
         restored = await self._rebuild.restore(await self._recall.open_calls(), is_unrecorded=False)
         lost = await self._recall.unrecorded(await self._rebuild.books())
         restored += await self._rebuild.restore(lost, is_unrecorded=True)
         await self._rebuild.open()
-        await self._end_again()
-        self._token, self._server = token, state.server
+        self._token, self._server, self._epoch, self._owes = token, state.server, None, False
         took_s = round(time.monotonic() - began, 2)
         self._log.warning(
             "the pool was filled",
@@ -162,59 +164,27 @@ class InventorySync:
             unrecorded=len(lost),
             took_s=took_s,
         )
+        await self.take_over.check()
         if self.on_back is not None:
             self.on_back()
         return f"{loaded.count} caller-IDs and {restored} reservations brought back in {took_s} s"
 
-    async def _take_over(self, state: PoolState) -> str:
-        """Make up for the last moments, which a Redis that was started again, or a replica that took over, may not have.
-
-        Nothing is assigned until what each daemon gave in them is there, as far as it may still be up.
-        """
-        await self._rebuild.leave_book()
-        if await self._rebuild.take_turn() is None:
-            return "another daemon makes up for what Redis lost"
-        if self._server is not None or await self._was_busy():
-            await asyncio.sleep(_OTHERS_S)
-        now_ms = await self._rebuild.keep_turn()
-        given = [call for call in await self._rebuild.books() if call.at_ms >= now_ms - _SURELY_LIVE_MS]
-        restored = await self._rebuild.restore(given, is_unrecorded=True)
-        # What a former primary, that did not know better yet, let this daemon give meanwhile.
-        newest = self._pool.book.calls(since_ms=now_ms - _SURELY_LIVE_MS)
-        restored += await self._rebuild.restore(newest, is_unrecorded=True)
-        await self._rebuild.open()
-        return await self._catch_up(await self._rebuild.state(), restored)
-
-    async def _catch_up(self, state: PoolState, restored: int = 0) -> str:
-        """Take up work with a Redis that was opened anew: give it what this daemon has, and ask dialers and PostgreSQL."""
-        given = self._pool.book.calls(since_ms=state.now_ms - _SURELY_LIVE_MS)
-        restored += await self._rebuild.restore(given, is_unrecorded=True)
-        await self._end_again()
-        self._server, self._epoch = state.server, state.epoch
-        self._log.warning("Redis was started again or another one took over", reservations_brought_back=restored)
-        if self.on_back is not None:
+    async def _catch_up(self, state: PoolState) -> str:
+        """Take up work with a pool that was opened anew: ask dialers and PostgreSQL, and bring in what this daemon knows."""
+        if self.on_back is not None and self._asked_for != state.epoch:
             self.on_back()
-        try:
-            await self._recount((await self._load_whole()).numbers, state.now_ms)
-        except LedgerUnavailableError:
-            self._token = None  # the next run loads all
+            self._asked_for = state.epoch
+        given = self._pool.book.calls(since_ms=state.now_ms - SURELY_LIVE_MS)
+        lost = await self._recall.unrecorded(given)
+        live = [call for call in self._pool.book.live(since_ms=state.now_ms - SURELY_LIVE_MS) if call not in lost]
+        restored = await self._rebuild.restore(lost, is_unrecorded=True)
+        restored += await self._rebuild.restore(live, is_unrecorded=False)
+        await self._recount((await self._load_whole()).numbers, state.now_ms)
+        self._know(state)
         return f"{restored} reservations brought back"
 
-    async def _end_again(self) -> None:
-        """End once more what this daemon has ended just now: Redis may have lost it."""
-        await asyncio.gather(
-            *(
-                self._pool.release(CallKey(Dialer(call.dialer), call.code, call.uniqueid), end, call.reservation)
-                for call, end in self._pool.book.ended()
-            )
-        )
-
-    async def _was_busy(self) -> bool:
-        """Tell whether other daemons may have given caller-IDs lately; where nobody can say, they may."""
-        try:
-            return bool((await self._pool.snapshot()).live) or await self._recall.has_recent_calls()
-        except LedgerUnavailableError:
-            return True
+    def _know(self, state: PoolState) -> None:
+        self._server, self._epoch, self._owes = state.server, state.epoch, False
 
     async def _load_whole(self) -> Loaded:
         token = await self._inventory.token()
@@ -237,7 +207,7 @@ class InventorySync:
     async def _put_all(self, *, is_turn: bool = False) -> Loaded:
         await self._opt_outs.replace(self._opted_out())
         generation = await self._pool.new_generation()
-        numbers: dict[str, list[E164]] = defaultdict(list)
+        numbers: dict[str, array[int]] = defaultdict(lambda: array("Q"))
         count = missing = different = 0
         async for batch in self._inventory.load_all():
             if is_turn:
@@ -246,16 +216,17 @@ class InventorySync:
             missing, different = missing + put.new, different + put.different
             count += len(batch)
             for item in batch:
-                numbers[item.timezone].append(item.number)
-        # Where all were new there was nothing before them.
+                numbers[item.timezone].append(int(item.number))
+        # Where all were new there was, but for a load that was broken off, nothing before them.
         surplus = await self._pool.prune(generation) if missing < count or not is_turn else 0
         return Loaded(numbers, count, missing, different, surplus)
 
-    async def _recount(self, numbers: Mapping[str, Sequence[E164]], now_ms: int) -> None:
+    async def _recount(self, numbers: Mapping[str, array[int]], now_ms: int) -> None:
         for timezone, there in numbers.items():
             starts_ms = window_starts_ms(zone_named(timezone) or self._zone, now_ms)
             for start in range(0, len(there), _RECOUNTED_AT_ONCE):
-                uses = await self._recall.uses(there[start : start + _RECOUNTED_AT_ONCE], *starts_ms)
+                some = [E164(f"+{number}") for number in there[start : start + _RECOUNTED_AT_ONCE]]
+                uses = await self._recall.uses(some, *starts_ms)
                 await self._rebuild.recount(uses, now_ms)
 
     async def _opted_out(self) -> AsyncIterator[list[Entry]]:

@@ -24,7 +24,6 @@ async def keep_running(name: str, work: Callable[[], Awaitable[None]], *, may_en
     pause_s = _FIRST_S
     loop = asyncio.get_running_loop()
     while True:
-        raise_if_cancelled()
         began = loop.time()
         try:
             await work()
@@ -34,6 +33,7 @@ async def keep_running(name: str, work: Callable[[], Awaitable[None]], *, may_en
             log.warning("background work ended; it starts again")
         except Exception as error:  # the one place where background failures end
             log.exception("background work failed; it starts again", error=str(error), pause_s=round(pause_s, 1))
+        raise_if_cancelled()
         if loop.time() - began > _HEALTHY_S:
             pause_s = _FIRST_S
         await asyncio.sleep(random.uniform(0, pause_s))

@@ -35,8 +35,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
     pytest-timeout raises within the test; a task that swallows its cancellation (Python 3.11's wait_for) outlives that.
     """
-    mark = item.get_closest_marker("timeout")
-    limit_s = mark.args[0] if mark else item.config.getoption("timeout") or float(item.config.getini("timeout"))
+    mark, asked = item.get_closest_marker("timeout"), item.config.getoption("timeout")
+    limit_s = mark.args[0] if mark else float(item.config.getini("timeout") if asked is None else asked)
+    if not limit_s:  # switched off, for a debugger
+        return (yield)
     timer = threading.Timer(2 * limit_s + 60, _give_up, (item.nodeid, item.config.stash[_STDERR]))
     timer.daemon = True
     timer.start()

@@ -60,7 +60,7 @@ async def _redis(client: RedisClient, tag: str) -> list[Finding]:
             Finding(
                 "redis",
                 "advice",
-                "append-only file is off: after a restart the pool is rebuilt from PostgreSQL",
+                "append-only file is off: after a restart Redis lacks minutes; PostgreSQL brings back what it can",
                 "CONFIG SET appendonly yes; CONFIG SET appendfsync everysec; and the same in its configuration file",
             )
         )

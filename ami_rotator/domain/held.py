@@ -1,4 +1,4 @@
-"""What is brought back after Redis was emptied: calls that held a caller-ID, and how much caller-IDs were used."""
+"""What is brought back after Redis lost it: calls that held a caller-ID, and how much caller-IDs were used."""
 
 from __future__ import annotations
 

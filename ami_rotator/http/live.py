@@ -72,12 +72,12 @@ class Broadcaster:
 
     async def _run(self) -> None:
         while True:
-            raise_if_cancelled()
             try:
                 self._hand_out(event(await self._snapshot()))
             except Exception:
                 # The next second is another try; the page says that it is not live meanwhile.
                 _log.exception("dashboard snapshot failed")
+            raise_if_cancelled()
             await asyncio.sleep(self._interval_s)
 
     def _hand_out(self, page: bytes | None) -> None:

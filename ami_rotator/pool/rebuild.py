@@ -87,9 +87,9 @@ class Rebuild:
             back += int(await self._pool.command("restore", self._pool.ttl_ms, *self._pool.zone_args(), *words))
         return back
 
-    async def leave_book(self) -> None:
-        """Leave this daemon's newest calls for whoever has the turn. Once is enough; a second time changes nothing."""
-        await self._pool.leave_book(self._token, orjson.dumps(self._pool.book.calls()))
+    async def leave_book(self, server: str) -> None:
+        """Leave this daemon's newest calls for whoever has the turn on this server. A second time changes nothing."""
+        await self._pool.leave_book(f"{self._token} {server}", lambda: orjson.dumps(self._pool.book.calls()))
 
     async def books(self) -> list[HeldCall]:
         """Return the calls that all daemons left, the newest first."""

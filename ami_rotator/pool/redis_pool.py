@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,6 +154,7 @@ class RedisPool(PoolSurvey):
         answer = await self._ask("confirm", key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self.ttl_ms)
         if answer[0] == "unknown":
             return Confirmed("unknown")
+        self.book.note_shown(ReservationId(answer[1]), trunk_uniqueid, shown)
         return Confirmed(answer[0], ReservationId(answer[1]), E164(answer[2]))
 
     async def release(self, key: CallKey, end: End, reservation: ReservationId | None = None) -> E164 | None:
@@ -172,7 +173,7 @@ class RedisPool(PoolSurvey):
         )
         if answer[0] == "unknown":
             return None
-        self.book.strike(ReservationId(answer[1]), end)
+        self.book.strike(ReservationId(answer[1]), key, end)
         return E164(answer[2]) if answer[0] == "released" else None
 
     async def count_use(self, number: E164, trunk: str) -> bool:
@@ -217,11 +218,13 @@ class RedisPool(PoolSurvey):
             for pool, score in zip(answer[::2], answer[1::2], strict=True)
         ]
 
-    async def leave_book(self, owner: str, text: bytes) -> None:
+    async def leave_book(self, owner: str, text: Callable[[], bytes]) -> None:
         """Leave a book for whoever brings the pool back, if this owner has left none yet."""
 
         async def write() -> None:
-            if await self._redis.hsetnx(f"books:{self.tag}", owner, text):
+            if await self._redis.hexists(f"books:{self.tag}", owner):
+                return
+            if await self._redis.hsetnx(f"books:{self.tag}", owner, text()):
                 await self._redis.expire(f"books:{self.tag}", _BOOKS_KEPT_S)
 
         await self._guard(write)

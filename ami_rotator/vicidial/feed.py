@@ -91,12 +91,12 @@ class Feed:
         """Read until cancelled. While the database is away it is asked again every 1.5 seconds at the latest."""
         try:
             while True:
-                raise_if_cancelled()
                 try:
                     await self._read()
                 except VicidialError as error:
                     self._record.turn_off(error)
                 self._connection.close()
+                raise_if_cancelled()
                 await asyncio.sleep(self._pause_s * random.uniform(0.5, 1))
                 self._pause_s = min(self._pause_s * 2, _PAUSE_MOST_S)
         finally:
@@ -110,12 +110,12 @@ class Feed:
         self._record.turn_on()
         self._pause_s = _PAUSE_FIRST_S
         while True:
-            raise_if_cancelled()
             began_s = self._clock.monotonic_s()
             await self._poll(began_s)
             now_s = self._clock.monotonic_s()
             took_s = now_s - began_s
             self._record.polled(now_s, took_s)
+            raise_if_cancelled()
             # A slow server is asked less: it is never busy with us for more than half of the time.
             await asyncio.sleep(max(self._poll_s(now_s) - took_s, took_s))
 

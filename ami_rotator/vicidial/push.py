@@ -75,8 +75,8 @@ class Push:
             every_s=self._every_s,
         )
         while True:
-            raise_if_cancelled()
             await self.round()
+            raise_if_cancelled()
             await asyncio.sleep(self._every_s)
 
     async def round(self) -> PushState:

@@ -234,6 +234,40 @@ async def test_emptied_under_load(redis: Redis, redis_client: Redis, database: D
     assert await violations(redis_client, part.pool.tag) == []
 
 
+async def test_what_either_daemon_ended_just_before_ends_again_and_counts_once(
+    redis: Redis, redis_client: Redis, database: Database
+) -> None:
+    inventory = uuid.uuid4().hex[:12]
+    parts = [stores(redis, database, inventory, name) for name in ("a", "b")]
+    await fill_inventory(database, 8)
+    for part in parts:
+        await part.sync.sync()
+    load = Load(parts, 0)
+    recorded = [await load.place(part) for part in parts]
+    for part, call in zip(parts, recorded, strict=True):
+        assert call is not None
+        await part.pool.release(call.key, End("busy"))
+    assert await parts[0].outbox.drain()
+    lost = [await load.place(part) for part in parts]
+    for part, call in zip(parts, lost, strict=True):
+        assert call is not None
+        await part.pool.release(call.key, End("busy"))
+
+    await redis_client.flushall()
+    await asyncio.gather(*(part.sync.sync() for part in parts))
+    await asyncio.gather(*(part.sync.sync() for part in parts))
+
+    assert await parts[0].pool.live_calls(Dialer("d1")) == []
+    assert (
+        sorted(int(kept["dn"]) for kept in (await callers(redis_client, parts[0].pool.tag)).values())
+        == [0] * 4 + [1] * 4
+    )
+    assert await violations(redis_client, parts[0].pool.tag) == []
+    assert await parts[0].outbox.drain()
+    assert {outcome for _, outcome in (await ledger(database)).values()} == {"busy"}
+    assert len(await ledger(database)) == 4
+
+
 async def test_restarted_with_its_data_under_load(tmp_path: Path, database: Database) -> None:
     server = Valkey(tmp_path / "valkey", options={"appendfsync": "everysec"})
     pid = server.start()

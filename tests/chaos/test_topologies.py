@@ -195,7 +195,10 @@ async def test_a_replica_gives_nothing_out_before_each_daemon_has_said_what_it_g
         after = [await at.load.place(part) for part in at.parts]
 
         assert (early, at.load.misses) == (None, {"unavailable": 1, "none_free": 1})
-        assert sorted(done) == ["3 reservations brought back", "another daemon makes up for what Redis lost"]
+        assert sorted(text.partition(" in ")[0] for text in done) == [
+            "3 reservations brought back",
+            "another daemon makes up for what Redis lost",
+        ]
         assert [call is not None for call in after] == [True, False]
         assert at.load.faults == []
         for call in (first, *unknown):
@@ -205,6 +208,36 @@ async def test_a_replica_gives_nothing_out_before_each_daemon_has_said_what_it_g
         recorded = await ledger(database)
     assert {given(call).reservation for call in (first, short, *unknown, after[0])} == set(recorded)
     assert recorded[short.reservation] == (short.number, "answered")
+
+
+async def test_a_daemon_whose_postgresql_hangs_leaves_its_book_in_time(tmp_path: Path, database: Database) -> None:
+    async with moved_away(tmp_path, database, 2) as at:
+        at.cut_off()
+        call = given(await at.load.place(at.parts[1]))
+        at.take_over()
+
+        # Its sync waits for PostgreSQL, and nobody else of it may work at the inventory meanwhile.
+        async with at.parts[1].sync._turn:
+            await asyncio.gather(at.parts[0].sync.sync(), at.parts[1].sync.take_over.check())
+
+        assert given(await at.load.place(at.parts[0])).number != call.number
+        assert at.load.faults == []
+
+
+async def test_a_daemon_that_has_no_postgresql_opens_a_redis_that_was_started_again(
+    tmp_path: Path, database: Database
+) -> None:
+    async with moved_away(tmp_path, database, 2) as at:
+        call = given(await at.load.place(at.parts[0]))
+        at.cut_off()
+        at.take_over()
+        client = connect(f"redis://127.0.0.1:{at.replica.port}")
+        async with Database.open("postgresql://postgres@127.0.0.1:1/none", timeout_s=1) as none:
+            late = stores(client, none, at.parts[0].pool.tag.strip("{}"))
+            await late.sync.take_over.check()
+
+            assert given(await at.load.place(late)).number != call.number
+        await client.aclose()
 
 
 async def test_a_number_whose_end_and_next_call_a_replica_lacks_stays_with_that_call(

@@ -39,6 +39,16 @@ class Stores:
     outbox: LedgerOutbox
     failures: Counter[str] = field(default_factory=Counter)
 
+    async def keep_whole(self) -> None:
+        """Do what the daemon's job of the take-over does."""
+        while True:
+            try:
+                await self.sync.take_over.check()
+            except RotatorError as error:
+                self.failures[type(error).__name__] += 1
+            raise_if_cancelled()
+            await asyncio.sleep(0.5)
+
     async def keep_synced(self, every_s: float = 1.0) -> None:
         """Do what the daemon's inventory and expire jobs do."""
         while True:
@@ -73,7 +83,7 @@ def stores(
 async def running(*parts: Stores, every_s: float = 1.0) -> AsyncIterator[None]:
     """Keep them at work while the context is open."""
     tasks = [asyncio.create_task(part.keep_synced(every_s)) for part in parts]
-    tasks += [asyncio.create_task(part.outbox.run()) for part in parts]
+    tasks += [asyncio.create_task(work()) for part in parts for work in (part.keep_whole, part.outbox.run)]
     try:
         yield
     finally:
