@@ -162,7 +162,7 @@ class App:
             clock=clock,
         )
         jobs = [
-            *pool_jobs(pool, filler, listeners, self.metrics, settings.reservation_ttl_seconds),
+            *pool_jobs(pool, filler, listeners, self.metrics, settings.reservation_ttl_seconds, clock),
             *inventory_jobs(preparation.sync, preparation.load, sync.take_over.check),
             *ledger_jobs(database, redis, pool.outbox_stream, settings.zone, settings.ledger_keep_months),
             gauges.job(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ami_rotator.ami.listener import Listener
+from ami_rotator.clock import Clock
 from ami_rotator.jobs.job import Job
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.filler import Filler
@@ -12,14 +13,29 @@ from ami_rotator.pool.redis_pool import RedisPool
 
 _AT_ONCE = 100
 _ROUNDS = 50
+_PATIENCE_S = 60.0
 
 
 def pool_jobs(
-    pool: RedisPool, filler: Filler, listeners: Sequence[Listener], metrics: Metrics, ttl_s: float
+    pool: RedisPool, filler: Filler, listeners: Sequence[Listener], metrics: Metrics, ttl_s: float, clock: Clock
 ) -> list[Job]:
     """Return the jobs. Each may run on several daemons at once: every step is one script."""
+    patience_s = min(_PATIENCE_S, ttl_s / 5)
+    looked_s, waits_until_s = float("-inf"), 0.0
 
     async def expire() -> str:
+        nonlocal looked_s, waits_until_s
+        await pool.ping()
+        now_s = clock.monotonic_s()
+        if now_s - looked_s > patience_s:
+            # It has just started, or Redis was away: nobody could renew. Dialers are asked first which calls are up.
+            waits_until_s = now_s + patience_s
+        looked_s = now_s
+        if now_s < waits_until_s:
+            return ""
+        if waits_until_s:
+            await renew()
+            waits_until_s = 0.0
         ended = 0
         for _ in range(_ROUNDS):
             gone = await pool.expire(_AT_ONCE)
