@@ -174,11 +174,11 @@ class InventorySync:
         if self.on_back is not None and self._asked_for != state.epoch:
             self.on_back()
             self._asked_for = state.epoch
-        given = self._pool.book.calls(since_ms=state.now_ms - SURELY_LIVE_MS)
-        lost = await self._recall.unrecorded(given)
-        live = [call for call in self._pool.book.live(since_ms=state.now_ms - SURELY_LIVE_MS) if call not in lost]
+        since_ms = state.now_ms - SURELY_LIVE_MS
+        lost = await self._recall.unrecorded(self._pool.book.calls(since_ms))
         restored = await self._rebuild.restore(lost, is_unrecorded=True)
-        restored += await self._rebuild.restore(live, is_unrecorded=False)
+        # Those that are back are left as they are: what the ledger has is not counted twice.
+        restored += await self._rebuild.restore(self._pool.book.live(since_ms), is_unrecorded=False)
         await self._recount((await self._load_whole()).numbers, state.now_ms)
         self._know(state)
         return f"{restored} reservations brought back"

@@ -88,7 +88,7 @@ async def test_a_cluster_node_that_dies_under_load(tmp_path: Path, database: Dat
                 await asyncio.sleep(1)
                 primary = await asyncio.to_thread(nodes.primary_of, f"epoch:{part.pool.tag}")
                 await asyncio.to_thread(primary.kill)
-                took_s.append(await _served_given(load))
+                took_s.append(await _served_again(load))
                 await asyncio.sleep(2)
                 if IS_LONG:
                     await asyncio.to_thread(primary.start_again)
@@ -117,7 +117,7 @@ async def test_a_sentinel_failover_under_load(tmp_path: Path, database: Database
                 await asyncio.sleep(1)
                 primary = await asyncio.to_thread(servers.primary)
                 await asyncio.to_thread(primary.kill if how == "kill" else primary.freeze)
-                took_s.append(await _served_given(load))
+                took_s.append(await _served_again(load))
                 await asyncio.sleep(1)
                 if how == "freeze":
                     primary.thaw()
@@ -337,7 +337,7 @@ def test_scripts_take_one_key_the_tag_so_that_all_of_an_inventory_is_in_one_slot
     assert {script.keys for script in load_scripts().values()} == {1}
 
 
-async def _served_given(load: Load) -> float:
+async def _served_again(load: Load) -> float:
     """Wait until calls that began after a timeout from now are served; return how long it took."""
     began = time.monotonic()
 
