@@ -23,6 +23,8 @@ class CallBook:
         self._by_code: dict[str, Call] = {}
         self._by_channel: dict[str, Call] = {}
         self._past: OrderedDict[str, None] = OrderedDict()
+        # No call is too old before then.
+        self._looked_until_s = float("-inf")
 
     def __iter__(self) -> Iterator[Call]:
         """Iterate over the open calls, the oldest first."""
@@ -79,11 +81,15 @@ class CallBook:
 
     def drop_old(self, now_s: float) -> list[tuple[Call, float]]:
         """Drop what is too old or too many, the oldest first; return those calls with their age in seconds."""
+        if now_s <= self._looked_until_s and len(self._calls) <= self._max_calls:
+            return []
         dropped = []
+        self._looked_until_s = now_s
         while self._calls:
             oldest = next(iter(self._calls.values()))
             age_s = now_s - oldest.began_s
             if len(self._calls) <= self._max_calls and age_s <= self._max_age_s:
+                self._looked_until_s = oldest.began_s + self._max_age_s
                 break
             self.drop(oldest)
             dropped.append((oldest, age_s))

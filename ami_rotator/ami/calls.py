@@ -146,7 +146,7 @@ def campaign_in(event: Event) -> str:
         if event["Variable"].lstrip("_") == CAMPAIGN_VARIABLE:
             return event["Value"].strip()
         return ""
-    for line in event.all("ChanVariable"):
+    for line in event.channel_variables:
         name, _, value = line.partition("=")
         if name == CAMPAIGN_VARIABLE:
             return value.strip()

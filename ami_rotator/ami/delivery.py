@@ -16,8 +16,9 @@ _AT_ONCE = 200
 class Delivery:
     """Hand over events, and calls that must keep their place among them, in the order they were put.
 
-    Handlers run on the loop, at most 200 before others get their turn. Events beyond `size` are dropped and counted; calls
-    never are. A handler that raises is logged and counted, and the next one runs.
+    Handlers run at once, but at most 200 before others get their turn on the loop; what comes beyond that waits. Events
+    beyond `size` are dropped and counted; calls never are. A handler that raises is logged and counted, and the next one
+    runs.
     """
 
     def __init__(self, on_event: Callable[[Event], None], size: int, name: str) -> None:
@@ -28,6 +29,7 @@ class Delivery:
         self._size = size
         self._queue: deque[Event | Callable[[], None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._handled = 0  # in this turn
         self._is_scheduled = False
         self._log = structlog.get_logger("delivery").bind(dialer=name)
 
@@ -40,7 +42,7 @@ class Delivery:
         self._loop = asyncio.get_running_loop()
 
     def take(self, event: Event) -> None:
-        """Put an event into the queue, or drop it."""
+        """Hand over an event, or drop it."""
         self.taken += 1
         if len(self._queue) >= self._size:
             self.dropped += 1
@@ -48,23 +50,33 @@ class Delivery:
             self.put(event)
 
     def put(self, item: Event | Callable[[], None]) -> None:
-        """Put something into the queue, whatever its length. `start` comes first."""
-        self._queue.append(item)
+        """Hand over something, however much waits. `start` comes first."""
+        if self._queue or self._handled >= _AT_ONCE:
+            self._queue.append(item)
+        else:
+            self._handle(item)
+        self._schedule()
+
+    def _schedule(self) -> None:
         if self._loop is not None and not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._begin_turn)
 
-    def _hand_over(self) -> None:
-        for _ in range(min(_AT_ONCE, len(self._queue))):
-            item = self._queue.popleft()
-            try:
-                if isinstance(item, Event):
-                    self._on_event(item)
-                else:
-                    item()
-            except Exception:  # one event's trouble must not stop those behind it; logged whole and counted
-                self.errors += 1
-                self._log.exception("an event could not be handled")
-        self._is_scheduled = bool(self._queue)
-        if self._is_scheduled and self._loop is not None:
-            self._loop.call_soon(self._hand_over)
+    def _begin_turn(self) -> None:
+        self._is_scheduled = False
+        self._handled = 0
+        while self._queue and self._handled < _AT_ONCE:
+            self._handle(self._queue.popleft())
+        if self._queue:
+            self._schedule()
+
+    def _handle(self, item: Event | Callable[[], None]) -> None:
+        self._handled += 1
+        try:
+            if isinstance(item, Event):
+                self._on_event(item)
+            else:
+                item()
+        except Exception:  # one event's trouble must not stop those behind it; logged whole and counted
+            self.errors += 1
+            self._log.exception("an event could not be handled")

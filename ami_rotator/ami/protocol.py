@@ -14,7 +14,7 @@ from panoramisk.actions import Action
 from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
-from ami_rotator.ami.events import Event, Splitter, is_wanted, parse_event
+from ami_rotator.ami.events import Event, Splitter, blocks, is_wanted, parse_event, wanted
 from ami_rotator.errors import DialerUnavailableError
 
 _BANNER = b"Asterisk Call Manager/"
@@ -53,8 +53,13 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self.received_at = self._loop.time()
         if not self.banner.done():
             data = self._read_banner(data)
-        for block in self.splitter.feed(data):
-            if self.responses and b"\nActionID: " in block:
+        whole = self.splitter.feed(data)
+        if not self.responses:
+            for block in wanted(whole):
+                self._on_event(parse_event(block))
+            return
+        for block in blocks(whole):
+            if b"\nActionID: " in block:
                 self._read_response(block)
             elif is_wanted(block):
                 self._on_event(parse_event(block))
@@ -122,7 +127,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         return rest
 
     def _read_response(self, block: bytes) -> None:
-        message = Message.from_line(block.decode("utf-8", "replace").replace("\n", "\r\n"))
+        message = Message.from_line(block.decode("utf-8", "replace"))
         if message is None:
             return
         try:
@@ -140,8 +145,8 @@ def rows_of(answer: Any, name: str) -> list[Event]:
         if message.event == name:
             # panoramisk makes a list of a header that comes several times.
             first = {key: value[0] if isinstance(value, list) else value for key, value in message.items()}
-            repeated = {key: tuple(value) for key, value in message.items() if isinstance(value, list)}
-            rows.append(Event(name, first, repeated))
+            variables = message.get("ChanVariable", ())
+            rows.append(Event(name, first, (variables,) if isinstance(variables, str) else tuple(variables)))
     return rows
 
 

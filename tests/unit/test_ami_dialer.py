@@ -421,7 +421,7 @@ async def test_the_channels_are_listed_whole(server: Server, start: Callable[...
     rows = await run.dialer.channels()
 
     assert [(row["Channel"], row["Uniqueid"]) for row in rows] == [(CHANNEL, "1.1"), ("x", "1.2")]
-    assert rows[0].all("ChanVariable") == ("A=1", "B=2")
+    assert rows[0].channel_variables == ("A=1", "B=2")
     assert run.events == []
 
 

@@ -61,13 +61,6 @@ def test_cut_anywhere_it_gives_the_expected_facts(path: Path, cuts: list[float])
 
 
 @_EACH_CAPTURE
-def test_with_bare_line_feeds_it_gives_the_expected_facts(path: Path) -> None:
-    stream = path.read_bytes().replace(b"\r\n", b"\n")
-
-    assert as_lines(facts_of(events_of([stream]))) == expected_facts(path)
-
-
-@_EACH_CAPTURE
 def test_fed_twice_it_gives_its_facts_once(path: Path) -> None:
     tracker = new_tracker()
     events = events_of([path.read_bytes()])
