@@ -52,7 +52,7 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> RedisClient:
             return _cluster(urlsplit(url), common)
         if scheme != "unix":
             common["socket_keepalive"] = True
-        pool = KeepingPool.from_url(
+        pool = BlockingConnectionPool.from_url(
             url, max_connections=_CONNECTIONS, timeout=timeout_s, retry=_resend_once(), **common
         )
     except (ValueError, RedisError) as error:
@@ -63,16 +63,8 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> RedisClient:
     return Redis.from_pool(_packing(pool))
 
 
-class KeepingPool(BlockingConnectionPool):
-    """The connections of a single server. `kept` are those in use by who sends often (pool/trips.py), between two uses."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.kept: list[AbstractConnection] = []
-
-
 class _PacksFast(AbstractConnection):
-    """Packs the commands of a pipeline with hiredis: redis-py's own loop takes ten times as long for scripts."""
+    """Packs the commands of a pipeline with hiredis: redis-py's own loop takes ten times as long."""
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         """Return commands as they travel. Names of two words, as `SCRIPT LOAD`, are two arguments."""

@@ -12,7 +12,8 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.scripts import Script
-from ami_rotator.pool.trips import Command, Trips
+from ami_rotator.pool.trips import trips_with
+from ami_rotator.pool.wire import Command
 
 _FLIGHTS = 2
 _TOGETHER = 32
@@ -37,19 +38,20 @@ class Flights:
     What `ask` asks goes into one run of the script `together` (lua/together-1.lua), after what `zone` returns.
 
     A pipeline that fails as a whole fails each of its calls, and those that wait, so that nobody waits for a dead server
-    twice; a script's own error fails its caller only. Pipelines are sent again by the client when their reply was lost:
-    every script may run twice.
+    twice; a script's own error fails its caller only. Pipelines are sent again when their reply was lost: every script may
+    run twice.
     """
 
     def __init__(self, redis: RedisClient, tag: str, together: Script, zone: Callable[[], Words]) -> None:
         self._redis = redis
-        self._trips = Trips(redis)
+        self._trips = trips_with(redis)
         self._tag = tag
         self._together = together
         self._zone = zone
         self._waiting: deque[_Call] = deque()
         self._flying = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_boarding = False
+        self._loading: set[asyncio.Task[None]] = set()
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""
@@ -62,54 +64,27 @@ class Flights:
     def _leave(self, script: Script, name: str, args: Words) -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Call(script, name, args, answer))
-        if self._flying < _FLIGHTS:
-            self._flying += 1
-            flight = asyncio.create_task(self._fly(), name="redis flight")
-            self._tasks.add(flight)
-            flight.add_done_callback(self._tasks.discard)
+        if not self._flying:
+            self._take_off()
+        elif self._flying < _FLIGHTS and not self._is_boarding:
+            # While a pipeline is under way there is time for others that ask in this turn of the loop.
+            self._is_boarding = True
+            asyncio.get_running_loop().call_soon(self._take_off)
         return answer
 
-    async def _fly(self) -> None:
-        try:
-            while self._waiting:
-                calls: list[_Call] = []
-                while self._waiting and len(calls) < _TOGETHER:
-                    call = self._waiting.popleft()
-                    if not call.answer.done():  # its caller gave up waiting
-                        calls.append(call)
-                if calls:
-                    await self._send(calls)
-        finally:
-            # At once, not when the task is seen to be done: who asks in between would wait for a flight that has landed.
-            self._flying -= 1
+    def _take_off(self) -> None:
+        self._is_boarding = False
+        while self._waiting and self._flying < _FLIGHTS:
+            calls: list[_Call] = []
+            while self._waiting and len(calls) < _TOGETHER:
+                call = self._waiting.popleft()
+                if not call.answer.done():  # its caller gave up waiting
+                    calls.append(call)
+            if calls:
+                self._flying += 1
+                self._fly(calls)
 
-    async def _send(self, calls: list[_Call]) -> None:
-        try:
-            answers = await self._execute(calls)
-            unknown = [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
-            if unknown:
-                for script in {call.script.sha: call.script for call in unknown}.values():
-                    await self._redis.script_load(script.source)
-                again = iter(await self._execute(unknown))
-                answers = [next(again) if isinstance(answer, NoScriptError) else answer for answer in answers]
-        except Exception as error:  # whatever it is, nobody may wait for ever
-            waiting, self._waiting = list(self._waiting), deque()
-            calls += waiting
-            answers = [error] * len(calls)
-        except asyncio.CancelledError:
-            for call in calls:
-                call.answer.cancel()
-            raise
-        for call, answer in zip(calls, answers, strict=True):
-            if call.answer.done():
-                continue
-            if isinstance(answer, Exception):
-                call.answer.set_exception(_for_each(answer))
-            else:
-                call.answer.set_result(answer)
-
-    async def _execute(self, calls: Sequence[_Call]) -> list[Any]:
-        """Return the answer of each; those that share a script run share its error, if it has one."""
+    def _fly(self, calls: Sequence[_Call], *, is_second: bool = False) -> None:
         alone = [call for call in calls if not call.name]
         sharing = [call for call in calls if call.name]
         commands: list[Command] = []
@@ -117,13 +92,59 @@ class Flights:
             words = [word for call in sharing for word in (call.name, len(call.args), *call.args)]
             commands.append(("EVALSHA", self._together.sha, 1, self._tag, *self._zone(), *words))
         commands += [("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args) for call in alone]
-        answers = await self._trips(commands)
-        if sharing:
-            shared = answers.pop(0)
-            answers_of_sharing = [shared] * len(sharing) if isinstance(shared, Exception) else shared
+
+        def landed(outcome: list[Any] | Exception) -> None:
+            if isinstance(outcome, Exception):
+                self._fail(calls, outcome)
+                return
+            # Those that share a script run share its error, if it has one.
+            shared = outcome.pop(0) if sharing else []
+            of_sharing = [shared] * len(sharing) if isinstance(shared, Exception) else shared
+            self._arrive(calls, _in_order(calls, of_sharing, outcome), is_second=is_second)
+
+        self._trips.send(commands, landed)
+
+    def _arrive(self, calls: Sequence[_Call], answers: Sequence[Any], *, is_second: bool) -> None:
+        unknown = (
+            []
+            if is_second
+            else [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
+        )
+        for call, answer in zip(calls, answers, strict=True):
+            if call.answer.done() or (unknown and isinstance(answer, NoScriptError)):
+                continue
+            if isinstance(answer, Exception):
+                call.answer.set_exception(_for_each(answer))
+            else:
+                call.answer.set_result(answer)
+        if unknown:
+            task = asyncio.create_task(self._load(unknown), name="redis scripts")
+            self._loading.add(task)
+            task.add_done_callback(self._loading.discard)
+            return
+        self._flying -= 1
+        self._take_off()
+
+    async def _load(self, calls: Sequence[_Call]) -> None:
+        """Give Redis the scripts that it does not know, and run them again."""
+        try:
+            for script in {call.script.sha: call.script for call in calls}.values():
+                await self._redis.script_load(script.source)
+        except asyncio.CancelledError:
+            self._fail(calls, RedisError("stopped"))
+            raise
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            self._fail(calls, error)
         else:
-            answers_of_sharing = []
-        return _in_order(calls, answers_of_sharing, answers)
+            self._fly(calls, is_second=True)
+
+    def _fail(self, calls: Sequence[_Call], error: Exception) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for call in (*calls, *waiting):
+            if not call.answer.done():
+                call.answer.set_exception(_for_each(error))
+        self._flying -= 1
+        self._take_off()
 
 
 def _in_order(calls: Sequence[_Call], sharing: Sequence[Any], alone: Sequence[Any]) -> list[Any]:

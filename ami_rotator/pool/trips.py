@@ -1,69 +1,133 @@
-"""One write and its answers, by a connection of redis-py's."""
+"""The way of commands to Redis and of answers back: on a wire of our own, or through redis-py's Cluster client."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from redis.asyncio import RedisCluster
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ResponseError
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 
-from ami_rotator.pool.connect import KeepingPool, RedisClient
+from ami_rotator.pool.connect import SOCKET_TIMEOUT_S, RedisClient
+from ami_rotator.pool.wire import Command, Landed, Wire
 
-Command: TypeAlias = Sequence[str | int | float]
+_CONNECTING_AGAIN = (RedisConnectionError, ReadOnlyError)
 
 
-class Trips:
-    """Sends commands together, as a pipeline of redis-py does, in a third of its time for a single command.
+class Trips(Protocol):
+    """Sends commands together."""
 
-    What is left out times each step for OpenTelemetry, and fetches and checks a connection for each trip: the connections of
-    a single server are kept. Behind Sentinels they go back to their pool, which knows when the primary has changed. Retries,
-    time limits and the check of one that was idle for long are redis-py's.
-    """
+    def send(self, commands: Sequence[Command], landed: Landed) -> None:
+        """Send them, now or once there is a connection; `landed` is called once, never before this returns.
 
-    def __init__(self, redis: RedisClient) -> None:
-        self._redis = redis
-
-    async def __call__(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers in order, errors of Redis among them.
-
-        Raises:
-            RedisError, OSError, TimeoutError: there is no answer, after the client's retries.
+        It is told the answers, errors of Redis among them, or after one more try on a new connection why there are none: a
+        RedisError, OSError or TimeoutError. A server that is slow is not asked again.
         """
-        if isinstance(self._redis, RedisCluster):
+
+
+def trips_with(redis: RedisClient) -> Trips:
+    """Return the way to the servers of a client."""
+    return ClusterTrips(redis) if isinstance(redis, RedisCluster) else WireTrips(redis)
+
+
+@dataclass(slots=True)
+class _Sent:
+    commands: Sequence[Command]
+    landed: Landed
+    is_second_try: bool = False
+
+
+class WireTrips:
+    """Keeps one connection of a client, taken from its pool and given back when it is of no use any more."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._wire: Wire | None = None
+        self._waiting: deque[_Sent] = deque()
+        self._connecting: asyncio.Task[None] | None = None
+
+    def send(self, commands: Sequence[Command], landed: Landed) -> None:
+        """As `Trips.send`."""
+        self._waiting.append(_Sent(commands, landed))
+        self._leave()
+
+    def _leave(self) -> None:
+        wire = self._wire
+        if wire is None or not wire.is_open or not self._is_right(wire.connection):
+            if self._connecting is None:
+                self._connecting = asyncio.create_task(self._connect(), name="redis wire")
+            return
+        while self._waiting and wire.is_open:
+            sent = self._waiting.popleft()
+            wire.send(sent.commands, lambda outcome, sent=sent: self._landed(sent, outcome))  # type: ignore[misc]
+
+    def _landed(self, sent: _Sent, outcome: list[Any] | Exception) -> None:
+        if isinstance(outcome, _CONNECTING_AGAIN) and not sent.is_second_try:
+            sent.is_second_try = True
+            self._waiting.append(sent)
+            self._leave()
+        else:
+            sent.landed(outcome)
+
+    def _is_right(self, connection: AbstractConnection) -> bool:
+        """Whether it leads to the primary that Sentinels have named last."""
+        pool = self._redis.connection_pool
+        return not isinstance(pool, SentinelConnectionPool) or pool.owns_connection(connection)  # type: ignore[arg-type]
+
+    async def _connect(self) -> None:
+        """Have the pool make a connection, with its retries and time limits, and send what waits."""
+        pool = self._redis.connection_pool
+        try:
+            if (former := self._wire) is not None:
+                self._wire = None
+                former.shut(RedisConnectionError("another server is the primary now"))
+                await former.connection.disconnect(nowait=True)
+                await pool.release(former.connection)
+            connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            try:
+                self._wire = Wire(connection, connection.socket_timeout or SOCKET_TIMEOUT_S)
+            except RedisConnectionError:  # lost at once
+                await pool.release(connection)
+                raise
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            waiting, self._waiting = self._waiting, deque()
+            for sent in waiting:
+                sent.landed(error)
+        finally:
+            self._connecting = None
+        if self._waiting:
+            self._leave()
+
+
+class ClusterTrips:
+    """Sends pipelines of redis-py, which knows the nodes."""
+
+    def __init__(self, redis: RedisCluster) -> None:
+        self._redis = redis
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def send(self, commands: Sequence[Command], landed: Landed) -> None:
+        """As `Trips.send`."""
+        task = asyncio.create_task(self._send(commands, landed), name="redis trip")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _send(self, commands: Sequence[Command], landed: Landed) -> None:
+        outcome: list[Any] | Exception
+        try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for command in commands:
                     pipe.execute_command(*command)
-                return list(await pipe.execute(raise_on_error=False))
-        pool = self._redis.connection_pool
-        kept = pool.kept if isinstance(pool, KeepingPool) else None
-        connection = kept.pop() if kept else await pool.get_connection()  # type: ignore[no-untyped-call]
-        is_well = False
-        try:
-            answers: list[Any] = await connection.retry.call_with_retry(
-                lambda: _exchange(connection, commands), lambda _: connection.disconnect()
-            )
-            is_well = True
-        finally:
-            if is_well and kept is not None:
-                kept.append(connection)
-            else:
-                await pool.release(connection)
-        return answers
-
-
-async def _exchange(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    answers: list[Any] = []
-    try:
-        await connection.send_packed_command(connection.pack_commands(commands))
-        for _ in commands:
-            try:
-                answers.append(await connection.read_response())
-            except ResponseError as error:
-                answers.append(error)
-    except BaseException:
-        # Who is cancelled half-way must not leave answers behind for the next who is given this connection.
-        await connection.disconnect(nowait=True)
-        raise
-    return answers
+                outcome = list(await pipe.execute(raise_on_error=False))
+        except asyncio.CancelledError:
+            landed(RedisConnectionError("stopped"))
+            raise
+        except Exception as error:
+            outcome = error
+        landed(outcome)

@@ -1,0 +1,123 @@
+"""One connection to Redis on which answers are handed over as they are read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import hiredis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, ReadOnlyError
+
+Command: TypeAlias = tuple[str | int | float, ...]
+Landed: TypeAlias = Callable[[list[Any] | Exception], None]
+"""Told the answers in order, errors of single commands among them, or why there are none."""
+
+# Its types know tuples of one word only.
+pack_command: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
+_MORE = object()
+_LATE_S = 0.005
+
+
+@dataclass(slots=True)
+class _Trip:
+    left: int
+    until_s: float
+    landed: Landed
+    answers: list[Any] = field(default_factory=list)
+
+
+class Wire(asyncio.Protocol):
+    """A connection that redis-py has made and signed in.
+
+    redis-py itself writes from a task and waits for each answer in turn: two turns of the loop more for a call that has
+    milliseconds, and half of the time that Python spends on it. Whatever is not an answer ends the connection.
+    """
+
+    # What redis-py has no public name for: the transport of its writer, and which exception an error of Redis is.
+    def __init__(self, connection: AbstractConnection, timeout_s: float) -> None:
+        self.connection = connection
+        self.is_open = True
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._trips: deque[_Trip] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._was_late = False
+        self._replies = hiredis.Reader(
+            protocolError=InvalidResponse,
+            replyError=connection._parser.parse_error,
+            notEnoughData=_MORE,
+            encoding=connection.encoder.encoding,
+            errors=connection.encoder.encoding_errors,
+        )
+        if connection._writer is None:
+            raise RedisConnectionError("the connection is gone")
+        self._transport: Any = connection._writer.transport
+        self._former = self._transport.get_protocol()
+        self._transport.set_protocol(self)
+
+    def send(self, commands: Sequence[Command], landed: Landed) -> None:
+        """Write commands now; `landed` is called once, when all answers are there or the connection is not any more."""
+        until_s = self._loop.time() + self._timeout_s
+        self._trips.append(_Trip(len(commands), until_s, landed))
+        self._transport.write(b"".join([pack_command(command) for command in commands]))
+        if self._timer is None:
+            self._timer = self._loop.call_at(until_s, self._look_at_time)
+
+    def shut(self, error: Exception) -> None:
+        """End the connection; who waits for answers is told why."""
+        self.is_open = False
+        self._transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+        trips, self._trips = self._trips, deque()
+        for trip in trips:
+            trip.landed(error)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes off the socket."""
+        try:
+            self._replies.feed(data)
+            while (answer := self._replies.gets()) is not _MORE:
+                self._take(answer)
+        except Exception as error:  # not Redis' protocol, or no text: whatever follows could be anybody's answer
+            self.shut(InvalidResponse(f"{type(error).__name__}: {error}"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note that the connection is gone, for redis-py as well."""
+        self._former.connection_lost(exc)
+        if self.is_open:
+            self.shut(RedisConnectionError(f"the connection broke: {exc}" if exc else "Redis closed the connection"))
+
+    def _take(self, answer: Any) -> None:
+        if isinstance(answer, hiredis.PushNotification) or not self.is_open:
+            return
+        if isinstance(answer, ReadOnlyError | RedisConnectionError) or not self._trips:
+            # A replica, or a server that is still loading: this is not the one to ask.
+            self.shut(answer if isinstance(answer, Exception) else InvalidResponse("an answer that nobody asked for"))
+            return
+        trip = self._trips[0]
+        trip.answers.append(answer)
+        trip.left -= 1
+        if not trip.left:
+            self._trips.popleft()
+            trip.landed(trip.answers)
+
+    def _look_at_time(self) -> None:
+        self._timer = None
+        if not self._trips:
+            return
+        now, until_s = self._loop.time(), self._trips[0].until_s
+        if now < until_s:
+            self._was_late = False
+        elif self._was_late:
+            self.shut(TimeoutError(f"no answer within {self._timeout_s:g} s"))
+            return
+        else:
+            # Where this process was held up itself, the answer may be there and not read yet.
+            self._was_late, until_s = True, now + _LATE_S
+        self._timer = self._loop.call_at(until_s, self._look_at_time)
