@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
@@ -15,9 +15,10 @@ from ami_rotator.pool.scripts import Script
 from ami_rotator.pool.trips import trips_with
 from ami_rotator.pool.wire import Command
 
-_FLIGHTS = 2
 _TOGETHER = 32
 """How many a pipeline has at the most: Redis serves nobody else while a script of 32 calls runs, 2 to 3 ms."""
+_TOGETHER_BEHIND = 8
+_GATHER_S = 0.003
 
 Words = tuple[str | int | float, ...]
 
@@ -32,14 +33,30 @@ class _Call:
     answer: asyncio.Future[Any]
 
 
+@dataclass(slots=True)
+class _Lane:
+    """Those that leave in the order they came: at most `most` pipelines are under way, each with `together` at the most.
+
+    A call that need not have its answer at once leaves `gather_s` after the first that waits, or with a full pipeline.
+    """
+
+    most: int
+    together: int
+    gather_s: float = 0.0
+    waiting: deque[_Call] = field(default_factory=deque)
+    flying: int = 0
+    departure: asyncio.Handle | None = None
+
+
 class Flights:
-    """Runs scripts of one tag. At most two pipelines are under way; what is asked meanwhile leaves with the next.
+    """Runs scripts of one tag; what is asked while pipelines are under way leaves with the next.
 
-    What `ask` asks goes into one run of the script `together` (lua/together-1.lua), after what `zone` returns.
+    What `ask` asks goes into one run of the script `together` (lua/together-1.lua), after what `zone` returns. A call to be
+    placed waits for `assign`; all else has a lane of its own, in short pipelines, and never stands in its way for longer.
 
-    A pipeline that fails as a whole fails each of its calls, and those that wait, so that nobody waits for a dead server
-    twice; a script's own error fails its caller only. Pipelines are sent again when their reply was lost: every script may
-    run twice.
+    A pipeline that fails as a whole fails each of its calls, and those that wait behind it, so that nobody waits for a dead
+    server twice; a script's own error fails its caller only. Pipelines are sent again when their reply was lost: each script
+    may run twice.
     """
 
     def __init__(self, redis: RedisClient, tag: str, together: Script, zone: Callable[[], Words]) -> None:
@@ -48,43 +65,47 @@ class Flights:
         self._tag = tag
         self._together = together
         self._zone = zone
-        self._waiting: deque[_Call] = deque()
-        self._flying = 0
-        self._is_boarding = False
+        self._first = _Lane(2, _TOGETHER)
+        self._behind = _Lane(1, _TOGETHER_BEHIND, _GATHER_S)
         self._loading: set[asyncio.Task[None]] = set()
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""
-        return await self._leave(script, "", args)
+        return await self._leave(self._behind, script, "", args)
 
     async def ask(self, name: str, *args: str | int | float) -> Any:
         """Ask `assign`, `confirm` or `release`; raises RedisError, OSError or TimeoutError."""
-        return await self._leave(self._together, name, args)
+        return await self._leave(self._first if name == "assign" else self._behind, self._together, name, args)
 
-    def _leave(self, script: Script, name: str, args: Words) -> asyncio.Future[Any]:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Call(script, name, args, answer))
-        if not self._flying:
-            self._take_off()
-        elif self._flying < _FLIGHTS and not self._is_boarding:
-            # While a pipeline is under way there is time for others that ask in this turn of the loop.
-            self._is_boarding = True
-            asyncio.get_running_loop().call_soon(self._take_off)
+    def _leave(self, lane: _Lane, script: Script, name: str, args: Words) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        lane.waiting.append(_Call(script, name, args, answer))
+        may_gather = lane.gather_s > 0 and name != ""
+        if lane.flying >= lane.most:
+            pass  # with the next that lands
+        elif (not lane.flying and not may_gather) or len(lane.waiting) >= lane.together:
+            self._take_off(lane)
+        elif lane.departure is None:
+            # Others that ask in this turn of the loop, or within those milliseconds, come along.
+            lane.departure = loop.call_later(lane.gather_s, self._take_off, lane)
         return answer
 
-    def _take_off(self) -> None:
-        self._is_boarding = False
-        while self._waiting and self._flying < _FLIGHTS:
+    def _take_off(self, lane: _Lane) -> None:
+        if lane.departure is not None:
+            lane.departure.cancel()
+            lane.departure = None
+        while lane.waiting and lane.flying < lane.most:
             calls: list[_Call] = []
-            while self._waiting and len(calls) < _TOGETHER:
-                call = self._waiting.popleft()
+            while lane.waiting and len(calls) < lane.together:
+                call = lane.waiting.popleft()
                 if not call.answer.done():  # its caller gave up waiting
                     calls.append(call)
             if calls:
-                self._flying += 1
-                self._fly(calls)
+                lane.flying += 1
+                self._fly(lane, calls)
 
-    def _fly(self, calls: Sequence[_Call], *, is_second: bool = False) -> None:
+    def _fly(self, lane: _Lane, calls: Sequence[_Call], *, is_second: bool = False) -> None:
         alone = [call for call in calls if not call.name]
         sharing = [call for call in calls if call.name]
         commands: list[Command] = []
@@ -95,16 +116,16 @@ class Flights:
 
         def landed(outcome: list[Any] | Exception) -> None:
             if isinstance(outcome, Exception):
-                self._fail(calls, outcome)
+                self._fail(lane, calls, outcome)
                 return
             # Those that share a script run share its error, if it has one.
             shared = outcome.pop(0) if sharing else []
             of_sharing = [shared] * len(sharing) if isinstance(shared, Exception) else shared
-            self._arrive(calls, _in_order(calls, of_sharing, outcome), is_second=is_second)
+            self._arrive(lane, calls, _in_order(calls, of_sharing, outcome), is_second=is_second)
 
         self._trips.send(commands, landed)
 
-    def _arrive(self, calls: Sequence[_Call], answers: Sequence[Any], *, is_second: bool) -> None:
+    def _arrive(self, lane: _Lane, calls: Sequence[_Call], answers: Sequence[Any], *, is_second: bool) -> None:
         unknown = (
             []
             if is_second
@@ -118,33 +139,33 @@ class Flights:
             else:
                 call.answer.set_result(answer)
         if unknown:
-            task = asyncio.create_task(self._load(unknown), name="redis scripts")
+            task = asyncio.create_task(self._load(lane, unknown), name="redis scripts")
             self._loading.add(task)
             task.add_done_callback(self._loading.discard)
             return
-        self._flying -= 1
-        self._take_off()
+        lane.flying -= 1
+        self._take_off(lane)
 
-    async def _load(self, calls: Sequence[_Call]) -> None:
+    async def _load(self, lane: _Lane, calls: Sequence[_Call]) -> None:
         """Give Redis the scripts that it does not know, and run them again."""
         try:
             for script in {call.script.sha: call.script for call in calls}.values():
                 await self._redis.script_load(script.source)
         except asyncio.CancelledError:
-            self._fail(calls, RedisError("stopped"))
+            self._fail(lane, calls, RedisError("stopped"))
             raise
         except Exception as error:  # whatever it is, nobody may wait for ever
-            self._fail(calls, error)
+            self._fail(lane, calls, error)
         else:
-            self._fly(calls, is_second=True)
+            self._fly(lane, calls, is_second=True)
 
-    def _fail(self, calls: Sequence[_Call], error: Exception) -> None:
-        waiting, self._waiting = self._waiting, deque()
+    def _fail(self, lane: _Lane, calls: Sequence[_Call], error: Exception) -> None:
+        waiting, lane.waiting = lane.waiting, deque()
         for call in (*calls, *waiting):
             if not call.answer.done():
                 call.answer.set_exception(_for_each(error))
-        self._flying -= 1
-        self._take_off()
+        lane.flying -= 1
+        self._take_off(lane)
 
 
 def _in_order(calls: Sequence[_Call], sharing: Sequence[Any], alone: Sequence[Any]) -> list[Any]:
