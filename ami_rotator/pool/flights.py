@@ -37,7 +37,7 @@ class _Call:
 class _Lane:
     """Those that leave in the order they came: at most `most` pipelines are under way, each with `together` at the most.
 
-    A call that need not have its answer at once leaves `gather_s` after the first that waits, or with a full pipeline.
+    What need not have its answer at once leaves `gather_s` after the first that waits, or with a full pipeline.
     """
 
     most: int
@@ -52,7 +52,8 @@ class Flights:
     """Runs scripts of one tag; what is asked while pipelines are under way leaves with the next.
 
     What `ask` asks goes into one run of the script `together` (lua/together-1.lua), after what `zone` returns. A call to be
-    placed waits for `assign`; all else has a lane of its own, in short pipelines, and never stands in its way for longer.
+    placed waits for `assign`; what is only told (`confirm`, `release`) travels in short pipelines, and at most one of them
+    stands in its way. Scripts that run alone have a lane of their own as well.
 
     A pipeline that fails as a whole fails each of its calls, and those that wait behind it, so that nobody waits for a dead
     server twice; a script's own error fails its caller only. Pipelines are sent again when their reply was lost: each script
@@ -67,11 +68,12 @@ class Flights:
         self._zone = zone
         self._first = _Lane(2, _TOGETHER)
         self._behind = _Lane(1, _TOGETHER_BEHIND, _GATHER_S)
+        self._jobs = _Lane(2, _TOGETHER)
         self._loading: set[asyncio.Task[None]] = set()
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""
-        return await self._leave(self._behind, script, "", args)
+        return await self._leave(self._jobs, script, "", args)
 
     async def ask(self, name: str, *args: str | int | float) -> Any:
         """Ask `assign`, `confirm` or `release`; raises RedisError, OSError or TimeoutError."""
@@ -81,10 +83,9 @@ class Flights:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         lane.waiting.append(_Call(script, name, args, answer))
-        may_gather = lane.gather_s > 0 and name != ""
         if lane.flying >= lane.most:
             pass  # with the next that lands
-        elif (not lane.flying and not may_gather) or len(lane.waiting) >= lane.together:
+        elif not (lane.flying or lane.gather_s) or len(lane.waiting) >= lane.together:
             self._take_off(lane)
         elif lane.departure is None:
             # Others that ask in this turn of the loop, or within those milliseconds, come along.

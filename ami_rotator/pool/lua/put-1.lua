@@ -11,18 +11,65 @@ set_zone(ARGV[2], ARGV[3], ARGV[4])
 local generation, new, different = tonumber(ARGV[1]), 0, 0
 local SIZE, registered = 14, {}
 
--- All of a caller-ID that the inventory says, as one text.
+-- All of a caller-ID that the inventory says.
 local function said(c)
-  return table.concat(
-    {c.g, c.leaf, c.ml, c.hl, c.dl, c.sl, c.cd, c.mc, c.off, whole(c.ru), c.z, c.ca, c.me}, '\t')
+  return {c.g, c.leaf, c.ml, c.hl, c.dl, c.sl, c.cd, c.mc, c.off, c.ru, c.z, c.ca, c.me}
 end
+
+local function is_said(c, before)
+  for i, value in ipairs(said(c)) do
+    if value ~= before[i] then return false end
+  end
+  return true
+end
+
+-- Records are saved together; and those that are new and may be given to calls, which most are when a pool is filled, are filed
+-- together: by set, its members with their scores.
+local fresh, records = {}, {}
+
+local function file_together(c)
+  local set = key('idle', c.g .. ':' .. c.leaf)
+  local f = fresh[set]
+  if not f then
+    f = {g = c.g, leaf = c.leaf}
+    fresh[set] = f
+  end
+  c.sc = 0
+  f[#f + 1], f[#f + 2] = 0, c.cid
+end
+
+local function save_later(c)
+  records[#records + 1], records[#records + 2] = key('number', c.cid), packed(c)
+end
+
+local function save_together()
+  if not records[1] then return end
+  redis.call('MSET', unpack(records))
+  for set, f in pairs(fresh) do
+    redis.call('ZADD', set, unpack(f))
+    -- None was used before: nothing in any place has a lower score.
+    for _, place in ipairs(places_of(f.leaf)) do redis.call('ZADD', key('idle-at', f.g .. ':' .. place), 'LT', 0, f.leaf) end
+  end
+  fresh, records = {}, {}
+end
+
+local names, seen = {}, {}
+for i = 5, #ARGV, SIZE do names[#names + 1] = key('number', ARGV[i]) end
+local texts = redis.call('MGET', unpack(names))
 
 for i = 5, #ARGV, SIZE do
   local cid, leaf, group = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local c = caller(cid)
+  local text = texts[(i - 5) / SIZE + 1]
+  if seen[cid] then
+    save_together()
+    text = redis.call('GET', key('number', cid))
+  end
+  seen[cid] = true
+  local c = caller_from(cid, text)
   local before = c and said(c)
-  local is_moved = not c or c.g ~= group or c.leaf ~= leaf
-  if not c then
+  local is_new = not c
+  local is_moved = is_new or c.g ~= group or c.leaf ~= leaf
+  if is_new then
     new = new + 1
     c = {
       cid = cid, st = 'idle', sc = -1, lu = 0, n = 0, mw = 0, mn = 0, hw = 0, hn = 0, dw = 0, dn = 0, cu = 0, pl = '', gen = 0,
@@ -38,9 +85,16 @@ for i = 5, #ARGV, SIZE do
     register(c)
     registered[group .. ':' .. leaf] = true
   end
-  settle(c)
-  save(c)
+  roll(c)
+  if is_new and c.off == '' and c.mc > 0 and c.ml > 0 and c.hl > 0 and c.dl > 0 and eligible_at(c) <= NOW then
+    file_together(c)
+  else
+    settle(c)
+  end
+  save_later(c)
   -- After it was settled: a rest that is over says nothing any more.
-  if before and said(c) ~= before then different = different + 1 end
+  if before and not is_said(c, before) then different = different + 1 end
 end
+
+save_together()
 return {new, different}

@@ -20,9 +20,8 @@ local function whole(n)
   return string.format('%.0f', n)
 end
 
--- A caller-ID's record; nil where the inventory has no such number.
-local function caller(cid)
-  local text = redis.call('GET', key('number', cid))
+-- A caller-ID from its record; nil where there is none.
+local function caller_from(cid, text)
   if not text then return nil end
   local v = cmsgpack.unpack(text)
   return {
@@ -30,6 +29,11 @@ local function caller(cid)
     sl = v[11], mw = v[12], mn = v[13], hw = v[14], hn = v[15], dw = v[16], dn = v[17], cd = v[18], cu = v[19], off = v[20],
     ru = v[21], pl = v[22], z = v[23], gen = v[24], ca = v[25], me = v[26],
   }
+end
+
+-- A caller-ID; nil where the inventory has no such number.
+local function caller(cid)
+  return caller_from(cid, redis.call('GET', key('number', cid)))
 end
 
 local function packed(c)
