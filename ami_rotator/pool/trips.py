@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
@@ -78,7 +78,9 @@ class WireTrips:
     def _is_right(self, connection: AbstractConnection) -> bool:
         """Whether it leads to the primary that Sentinels have named last."""
         pool = self._redis.connection_pool
-        return not isinstance(pool, SentinelConnectionPool) or pool.owns_connection(connection)  # type: ignore[arg-type]
+        if not isinstance(pool, SentinelConnectionPool) or not isinstance(connection, Connection):
+            return True
+        return bool(pool.master_address == (connection.host, connection.port))
 
     async def _connect(self) -> None:
         """Have the pool make a connection, with its retries and time limits, and send what waits."""
