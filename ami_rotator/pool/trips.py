@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from redis.asyncio import Redis, RedisCluster
@@ -65,7 +66,10 @@ class WireTrips:
             return
         while self._waiting and wire.is_open:
             sent = self._waiting.popleft()
-            wire.send(sent.commands, lambda outcome, sent=sent: self._landed(sent, outcome))  # type: ignore[misc]
+            try:
+                wire.send(sent.commands, partial(self._landed, sent))
+            except Exception as error:  # a word that cannot be sent: not the others' trouble
+                sent.landed(error)
 
     def _landed(self, sent: _Sent, outcome: list[Any] | Exception) -> None:
         if isinstance(outcome, _CONNECTING_AGAIN) and not sent.is_second_try:

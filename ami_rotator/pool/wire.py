@@ -62,9 +62,10 @@ class Wire(asyncio.Protocol):
 
     def send(self, commands: Sequence[Command], landed: Landed) -> None:
         """Write commands now; `landed` is called once, when all answers are there or the connection is not any more."""
+        packed = b"".join([pack_command(command) for command in commands])
         until_s = self._loop.time() + self._timeout_s
         self._trips.append(_Trip(len(commands), until_s, landed))
-        self._transport.write(b"".join([pack_command(command) for command in commands]))
+        self._transport.write(packed)
         if self._timer is None:
             self._timer = self._loop.call_at(until_s, self._look_at_time)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from ami_rotator.domain.types import Assignment
+from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.flights import Flights
 from ami_rotator.pool.scripts import Script
 from tests.support.pool_checks import violations
@@ -25,7 +29,7 @@ return answers
 """
 
 
-def flights(redis: Redis) -> Flights:
+def flights(redis: RedisClient) -> Flights:
     sha = hashlib.sha1(_SHARED.encode(), usedforsecurity=False).hexdigest()
     return Flights(redis, "{test}", Script("shared", _SHARED, sha, 1), tuple)
 
@@ -50,6 +54,57 @@ async def test_the_error_of_one_call_is_its_own(redis_client: Redis) -> None:
 
     assert [answer for answer in answers if isinstance(answer, str)] == ["first", "third", "fifth"]
     assert [type(answer) for answer in answers if not isinstance(answer, str)] == [ResponseError] * 2
+
+
+async def test_a_word_that_cannot_be_sent_stops_nobody_else(redis_client: Redis) -> None:
+    shared = flights(redis_client)
+    broken: Any = object()
+
+    for _ in range(5):
+        with pytest.raises(TypeError):
+            await shared.ask("assign", broken)
+
+    assert await shared.ask("assign", "well") == "well"
+
+
+async def test_what_is_told_does_not_stand_in_the_way_of_who_waits(redis_client: Redis) -> None:
+    shared = flights(redis_client)
+    order: list[str] = []
+
+    async def ask(name: str, word: str) -> None:
+        order.append(await shared.ask(name, word))
+
+    await asyncio.gather(*(ask("release", "told") for _ in range(40)), *(ask("assign", "waits") for _ in range(4)))
+
+    assert order.index("waits") <= 8
+    assert sorted(order) == ["told"] * 40 + ["waits"] * 4
+
+
+async def test_a_server_that_is_slow_is_not_asked_again_and_not_waited_for(redis_client: Redis) -> None:
+    slow = connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}", timeout_s=0.2)
+    shared = flights(slow)
+    assert await shared.ask("assign", "before") == "before"
+    await redis_client.client_pause(600)
+
+    began = time.monotonic()
+    answers = await asyncio.gather(*(shared.ask("assign", "x") for _ in range(50)), return_exceptions=True)
+    took_s = time.monotonic() - began
+
+    assert {type(answer) for answer in answers} == {TimeoutError}
+    assert took_s < 0.5
+    await asyncio.sleep(0.7)
+    assert await shared.ask("assign", "after") == "after"
+    await slow.aclose()
+
+
+async def test_a_connection_that_is_cut_is_made_anew_for_what_was_asked(redis_client: Redis) -> None:
+    shared = flights(redis_client)
+    assert await shared.ask("assign", "before") == "before"
+
+    for _ in range(5):
+        await redis_client.client_kill_filter(_type="normal", skipme=True)
+
+        assert await asyncio.gather(*(shared.ask("assign", str(n)) for n in range(40))) == [str(n) for n in range(40)]
 
 
 async def test_calls_that_travel_together_get_a_caller_id_each(redis_client: Redis) -> None:
