@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NewType
 from zoneinfo import ZoneInfo
 
@@ -258,5 +259,10 @@ def _caller_id(row: asyncpg.Record, zone: ZoneInfo, now_s: float) -> CallerId:
         soft_daily_limit=NO_LIMIT if row["soft_daily_limit"] is None else row["soft_daily_limit"],
         timezone=row["timezone"],
         attestation=row["attestation"],
-        places=places_of(Area(row["area"]), [Rung(rung) for rung in row["rungs"]], row["city"]),
+        places=_places(row["area"], tuple(row["rungs"]), row["city"]),
     )
+
+
+@lru_cache(maxsize=10_000)
+def _places(area: str, rungs: tuple[str, ...], city: str) -> tuple[str, ...]:
+    return places_of(Area(area), [Rung(rung) for rung in rungs], city)

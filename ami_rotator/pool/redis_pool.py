@@ -247,10 +247,14 @@ class RedisPool(PoolSurvey):
             return int(new), int(different)
 
         counts: list[tuple[int, int]] = []
+        parts = (caller_ids[start : start + _PUT_AT_ONCE] for start in range(0, len(caller_ids), _PUT_AT_ONCE))
+
+        async def put_parts() -> None:
+            for part in parts:
+                counts.append(await put(part))
+
         # Two at a time: while Redis works at one, the next is made ready.
-        parts = [caller_ids[start : start + _PUT_AT_ONCE] for start in range(0, len(caller_ids), _PUT_AT_ONCE)]
-        for start in range(0, len(parts), 2):
-            counts += await asyncio.gather(*map(put, parts[start : start + 2]))
+        await asyncio.gather(put_parts(), put_parts())
         return Put(sum(new for new, _ in counts), sum(different for _, different in counts))
 
     async def remove(self, numbers: Sequence[E164]) -> int:
