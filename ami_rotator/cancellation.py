@@ -7,9 +7,12 @@ In Python 3.11 `asyncio.wait_for` loses a cancellation that arrives in the step 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 import structlog
+
+T = TypeVar("T")
 
 _AGAIN_S = 4.0
 """Longer than anything takes that has to be finished after a cancellation (vicidial/write_back.py)."""
@@ -39,3 +42,19 @@ async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()  # so that asyncio does not call it unseen
+
+
+async def two_at_a_time(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Work at each item, at two of them side by side. The first error stops the rest, and is raised when all has stopped."""
+    waiting = iter(items)
+
+    async def take() -> None:
+        for item in waiting:
+            raise_if_cancelled()
+            await work(item)
+
+    tasks = [asyncio.create_task(take()) for _ in range(2)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await end_tasks(*tasks)

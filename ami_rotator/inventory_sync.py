@@ -6,12 +6,13 @@ import asyncio
 import time
 from array import array
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import structlog
 
+from ami_rotator.cancellation import two_at_a_time
 from ami_rotator.clock import Clock, SystemClock
 from ami_rotator.domain.types import E164, Rung
 from ami_rotator.domain.windows import window_starts_ms, zone_named
@@ -222,12 +223,18 @@ class InventorySync:
         return Loaded(numbers, count, missing, different, surplus)
 
     async def _recount(self, numbers: Mapping[str, array[int]], now_ms: int) -> None:
+        async def recount(some: tuple[Sequence[E164], Sequence[int]]) -> None:
+            there, starts_ms = some
+            await self._rebuild.recount(await self._recall.uses(there, *starts_ms), now_ms)
+
+        await two_at_a_time(self._slices(numbers, now_ms), recount)
+
+    def _slices(self, numbers: Mapping[str, array[int]], now_ms: int) -> Iterator[tuple[Sequence[E164], Sequence[int]]]:
+        """Return caller-IDs of one time zone each, with the times at which its minute, hour and day began."""
         for timezone, there in numbers.items():
             starts_ms = window_starts_ms(zone_named(timezone) or self._zone, now_ms)
             for start in range(0, len(there), _RECOUNTED_AT_ONCE):
-                some = [E164(f"+{number}") for number in there[start : start + _RECOUNTED_AT_ONCE]]
-                uses = await self._recall.uses(some, *starts_ms)
-                await self._rebuild.recount(uses, now_ms)
+                yield [E164(f"+{number}") for number in there[start : start + _RECOUNTED_AT_ONCE]], starts_ms
 
     async def _opted_out(self) -> AsyncIterator[list[Entry]]:
         async for batch in OptOuts(self._inventory.database).load_all():

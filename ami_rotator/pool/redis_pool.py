@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -11,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from ami_rotator.cancellation import two_at_a_time
 from ami_rotator.domain.caller_id import CallerId
 from ami_rotator.domain.campaign import CampaignPolicy, policy_from_dict
 from ami_rotator.domain.held import HeldCall
@@ -241,20 +241,16 @@ class RedisPool(PoolSurvey):
         """Insert or change caller-IDs, keeping their counters, last use and live calls."""
         await self._say_zones({item.timezone for item in caller_ids} - {""})
 
-        async def put(items: Sequence[CallerId]) -> tuple[int, int]:
+        counts: list[tuple[int, int]] = []
+
+        async def put(items: Sequence[CallerId]) -> None:
             words = [word for item in items for word in words_of(item)]
             new, different = await self._run("put", generation, *self.zone_args(), *words)
-            return int(new), int(different)
+            counts.append((int(new), int(different)))
 
-        counts: list[tuple[int, int]] = []
-        parts = (caller_ids[start : start + _PUT_AT_ONCE] for start in range(0, len(caller_ids), _PUT_AT_ONCE))
-
-        async def put_parts() -> None:
-            for part in parts:
-                counts.append(await put(part))
-
-        # Two at a time: while Redis works at one, the next is made ready.
-        await asyncio.gather(put_parts(), put_parts())
+        # While Redis works at some, the next are made ready.
+        starts = range(0, len(caller_ids), _PUT_AT_ONCE)
+        await two_at_a_time((caller_ids[start : start + _PUT_AT_ONCE] for start in starts), put)
         return Put(sum(new for new, _ in counts), sum(different for _, different in counts))
 
     async def remove(self, numbers: Sequence[E164]) -> int:

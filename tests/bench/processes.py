@@ -21,7 +21,7 @@ from tests.support.daemon_process import TOKEN
 _STOP_S = 15.0
 _OVERLOADED_S = 60.0
 """How long a daemon may take to tell its metrics that is asked for more calls than it can serve."""
-_DAEMON = (sys.executable, "-c", "from ami_rotator.cli import main; main()", "serve")
+_DAEMON = (sys.executable, "-m", "ami_rotator", "serve")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import aiohttp
 from tests.support.asterisk_lab import free_port
 
 TOKEN = "token-of-the-tests-0123456789"
-_COMMAND = [sys.executable, "-c", "from ami_rotator.cli import main; main()"]
+_COMMAND = [sys.executable, "-m", "ami_rotator"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ami_rotator import cancellation
-from ami_rotator.cancellation import end_tasks, raise_if_cancelled
+from ami_rotator.cancellation import end_tasks, raise_if_cancelled, two_at_a_time
 from ami_rotator.stopping import background
 
 
@@ -82,3 +82,36 @@ async def test_tasks_that_failed_or_ended_before_are_no_trouble() -> None:
     await end_tasks()
 
     assert isinstance(failed.exception(), ValueError)
+
+
+async def test_two_are_worked_at_side_by_side_and_no_more() -> None:
+    under_way, most, done = 0, 0, []
+
+    async def work(item: int) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.001)
+        under_way -= 1
+        done.append(item)
+
+    await two_at_a_time(range(9), work)
+
+    assert (most, sorted(done)) == (2, list(range(9)))
+
+
+async def test_the_first_error_stops_the_rest() -> None:
+    begun = []
+
+    async def work(item: int) -> None:
+        begun.append(item)
+        await asyncio.sleep(0.001)
+        if item == 2:
+            raise ValueError(item)
+
+    with pytest.raises(ValueError, match="2"):
+        await two_at_a_time(range(100), work)
+    at_the_error = len(begun)
+    await asyncio.sleep(0.02)
+
+    assert at_the_error == len(begun) <= 5
