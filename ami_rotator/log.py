@@ -29,7 +29,6 @@ def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = F
     streams = [sys.stderr] if log_file is None else [sys.stderr, log_file.open("a", encoding="utf-8")]
     lines = LinesBehind(streams) if behind else LinesNow(streams)
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if on_terminal else "iso", utc=not on_terminal),
         hide_secrets,

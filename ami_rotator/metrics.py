@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ami_rotator.domain.types import Rung, Source
 
 _FAST_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 class Metrics:
-    """The counters of one daemon."""
+    """The counters of one daemon.
+
+    What is counted with every call is found by its labels' values in a cache of ours: `labels` takes ten times as long.
+    """
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -89,6 +96,18 @@ class Metrics:
             "rotator_outbox_dropped", "Records that OUTBOX_MAX_ENTRIES left no room for", registry=registry
         )
 
+        self._assigned = lru_cache(maxsize=1000)(self.assignments.labels)
+        self._assign_seconds = lru_cache(maxsize=100)(self.assign_seconds.labels)
+        self._http_seconds = lru_cache(maxsize=1000)(self.http_seconds.labels)
+
+    def assigned(self, source: Source, rung: Rung, *, was_warm: bool) -> None:
+        """Count a caller-ID that was given to a call."""
+        self._assigned(source, rung.value, "1" if was_warm else "0").inc()
+
+    def asked(self, source: Source, took_s: float) -> None:
+        """Count a question, and how long its answer took."""
+        self._assign_seconds(source).observe(took_s)
+
     def job_ran(self, job: str, took_s: float, at_ms: int, *, failed: bool) -> None:
         """Count a run of a job."""
         self.job_runs.labels(job, "failed" if failed else "ok").inc()
@@ -98,7 +117,7 @@ class Metrics:
 
     def http_answered(self, path: str, status: int, took_s: float) -> None:
         """Count an answer to one of the paths that machines ask."""
-        self.http_seconds.labels(path, str(status)).observe(took_s)
+        self._http_seconds(path, status).observe(took_s)
 
     def text(self) -> bytes:
         """Return all of them in Prometheus' text format."""

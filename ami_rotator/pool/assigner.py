@@ -146,7 +146,7 @@ class Assigner:
 
     def _record(self, request: CallRequest, found: Assignment | Miss, took_s: float) -> None:
         source = request.source
-        self._metrics.assign_seconds.labels(source).observe(took_s)
+        self._metrics.asked(source, took_s)
         self.answer_times.add(took_s)
         call = {
             "call": request.key.code or request.key.uniqueid,
@@ -162,7 +162,7 @@ class Assigner:
                 return
             self._log.warning("kept its own caller-ID", reason=found.reason, detail=found.detail, **call)
         elif found.is_new:
-            self._metrics.assignments.labels(source, found.rung.value, str(int(found.was_warm))).inc()
+            self._metrics.assigned(source, found.rung, was_warm=found.was_warm)
             self._log.info(
                 "assigned",
                 caller_id=found.caller_id,

@@ -66,7 +66,7 @@ class Flights:
         self._tag = tag
         self._together = together
         self._zone = zone
-        self._first = _Lane(2, _TOGETHER)
+        self._first = _Lane(3, _TOGETHER)
         self._behind = _Lane(1, _TOGETHER_BEHIND, _GATHER_S)
         self._jobs = _Lane(2, _TOGETHER)
         self._loading: set[asyncio.Task[None]] = set()
