@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ami_rotator.domain.types import E164, ReservationId
 
 
-@dataclass(frozen=True, slots=True)
-class HeldCall:
+class HeldCall(NamedTuple):
     """A reservation as the ledger has it. `at_ms` Redis time; `trunk` and `shown` are empty before a trunk leg was seen."""
 
     reservation: ReservationId

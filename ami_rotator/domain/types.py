@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 E164 = NewType("E164", str)
 """A phone number as `+15551234567`. Always a string: numbers lose digits in Lua and zeros everywhere."""
@@ -86,8 +86,7 @@ class CallRequest:
     lead_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """A caller-ID for a call. `is_new` is false when this call already had it: the answer is always the same.
 
     `why` tells how it was chosen (docs/choosing.md): `free`, `warm`, `sticky`, `seen`, `overflow`; after a colon why a

@@ -119,25 +119,31 @@ def _nothing(reply: web.Response) -> web.Response:
     return web.Response(status=reply.status if is_refused else 200, headers=kept, content_type="text/plain")
 
 
+_EVERYWHERE = {"Server": "ami_rotator", "X-Content-Type-Options": "nosniff"}
+_PAGES = {
+    **_EVERYWHERE,
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_MACHINES = {**_PAGES, "Content-Security-Policy": _NOTHING_FROM_ELSEWHERE}
+
+
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
     headers = response.headers
-    headers["Server"] = "ami_rotator"
-    headers["X-Content-Type-Options"] = "nosniff"
     if request.path.startswith("/static/"):
+        headers.update(_EVERYWHERE)
         headers["Cache-Control"] = "no-cache"  # with ETag and Last-Modified: asked for, but sent only when changed
         return
     headers.setdefault("Cache-Control", "no-store")
-    headers["Referrer-Policy"] = "no-referrer"
-    headers["X-Frame-Options"] = "DENY"
-    headers["Cross-Origin-Opener-Policy"] = "same-origin"
     nonce = request.get(NONCE)
+    if nonce is None:
+        headers.update(_MACHINES)
+        return
+    headers.update(_PAGES)
     headers["Content-Security-Policy"] = (
-        _NOTHING_FROM_ELSEWHERE
-        if nonce is None
-        else (
-            f"{_NOTHING_FROM_ELSEWHERE}; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self';"
-            " form-action 'self'"
-        )
+        f"{_NOTHING_FROM_ELSEWHERE}; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'"
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ami_rotator.domain.held import HeldCall
 from ami_rotator.domain.types import CallKey, End, ReservationId
@@ -31,8 +32,9 @@ class Book:
     """
 
     def __init__(self) -> None:
-        self._calls: dict[ReservationId, HeldCall] = {}
-        self._ended: dict[ReservationId, _Ended] = {}
+        # Ordered ones: to find the oldest, a plain dict looks at every place from which one was taken.
+        self._calls: OrderedDict[ReservationId, HeldCall] = OrderedDict()
+        self._ended: OrderedDict[ReservationId, _Ended] = OrderedDict()
 
     def note(self, call: HeldCall) -> None:
         """Write a call down."""
@@ -44,7 +46,7 @@ class Book:
         """Add the trunk leg of a call, and what it showed."""
         call = self._calls.get(reservation)
         if call is not None:
-            self._calls[reservation] = replace(call, trunk=trunk, shown=shown)
+            self._calls[reservation] = call._replace(trunk=trunk, shown=shown)
 
     def strike(self, reservation: ReservationId, key: CallKey | None = None, end: End | None = None) -> None:
         """Take note that a call has ended, and how; without an end it is forgotten."""

@@ -107,22 +107,21 @@ class Flights:
                 self._fly(lane, calls)
 
     def _fly(self, lane: _Lane, calls: Sequence[_Call], *, is_second: bool = False) -> None:
-        alone = [call for call in calls if not call.name]
-        sharing = [call for call in calls if call.name]
-        commands: list[Command] = []
-        if sharing:
-            words = [word for call in sharing for word in (call.name, len(call.args), *call.args)]
-            commands.append(("EVALSHA", self._together.sha, 1, self._tag, *self._zone(), *words))
-        commands += [("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args) for call in alone]
+        if shares := bool(calls[0].name):  # all of a lane do, or none
+            words = [word for call in calls for word in (call.name, len(call.args), *call.args)]
+            commands: list[Command] = [("EVALSHA", self._together.sha, 1, self._tag, *self._zone(), *words)]
+        else:
+            commands = [("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args) for call in calls]
 
         def landed(outcome: list[Any] | Exception) -> None:
             if isinstance(outcome, Exception):
                 self._fail(lane, calls, outcome)
                 return
-            # Those that share a script run share its error, if it has one.
-            shared = outcome.pop(0) if sharing else []
-            of_sharing = [shared] * len(sharing) if isinstance(shared, Exception) else shared
-            self._arrive(lane, calls, _in_order(calls, of_sharing, outcome), is_second=is_second)
+            answers = outcome
+            if shares:
+                # They share its error, if the run has one.
+                answers = [outcome[0]] * len(calls) if isinstance(outcome[0], Exception) else outcome[0]
+            self._arrive(lane, calls, answers, is_second=is_second)
 
         self._trips.send(commands, landed)
 
@@ -167,11 +166,6 @@ class Flights:
                 call.answer.set_exception(_for_each(error))
         lane.flying -= 1
         self._take_off(lane)
-
-
-def _in_order(calls: Sequence[_Call], sharing: Sequence[Any], alone: Sequence[Any]) -> list[Any]:
-    of_sharing, of_alone = iter(sharing), iter(alone)
-    return [next(of_sharing if call.name else of_alone) for call in calls]
 
 
 def _for_each(error: Exception) -> Exception:

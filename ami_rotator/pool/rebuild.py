@@ -89,7 +89,10 @@ class Rebuild:
 
     async def leave_book(self, server: str) -> None:
         """Leave this daemon's newest calls for whoever has the turn on this server. A second time changes nothing."""
-        await self._pool.leave_book(f"{self._token} {server}", lambda: orjson.dumps(self._pool.book.calls()))
+        await self._pool.leave_book(f"{self._token} {server}", self._book_text)
+
+    def _book_text(self) -> bytes:
+        return orjson.dumps([call._asdict() for call in self._pool.book.calls()])
 
     async def books(self) -> list[HeldCall]:
         """Return the calls that all daemons left, the newest first."""

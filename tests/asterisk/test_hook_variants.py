@@ -64,7 +64,7 @@ async def test_curl_puts_the_number_on_every_call_in_each_presentation(
     assert len({call.key.uniqueid for call in desk.asked}) == len(CALLS)
 
 
-@pytest.mark.parametrize("answer", [Miss("none_free"), replace(ASSIGNMENT, caller_id=E164("+1'x"))])
+@pytest.mark.parametrize("answer", [Miss("none_free"), ASSIGNMENT._replace(caller_id=E164("+1'x"))])
 async def test_what_is_no_number_leaves_the_call_as_it_was(asterisk_root: Path, answer: Any) -> None:
     async with lab_over_curl(asterisk_root, Hook()) as (lab, desk):
         desk.answer = answer

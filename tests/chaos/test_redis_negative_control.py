@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -36,7 +35,7 @@ async def test_a_pool_that_reads_and_then_writes_is_caught_by_the_load(redis_cli
         asyncio.get_running_loop().call_later(
             0.2, lambda: asyncio.ensure_future(redis_client.delete(f"taken:{free[0]}"))
         )
-        return replace(found, caller_id=E164(f"+1212{5550000 + free[0]}"))
+        return found._replace(caller_id=E164(f"+1212{5550000 + free[0]}"))
 
     part.pool.assign = look_then_take  # type: ignore[method-assign, assignment]
     load = Load([part], workers=20, hold_s=(0.05, 0.1))

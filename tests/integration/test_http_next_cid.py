@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -36,7 +35,7 @@ async def test_answers_compact_json_in_the_order_of_the_contract() -> None:
 
 async def test_carrier_and_area_may_be_null_and_meta_never_is() -> None:
     async with rig() as at:
-        at.desk.answer = replace(ASSIGNMENT, carrier="", area=Area(""), meta_json="null")
+        at.desk.answer = ASSIGNMENT._replace(carrier="", area=Area(""), meta_json="null")
         _, body = await get(at, ASKED)
 
         assert body.startswith('{"caller_id":"5551234567","carrier":null,"area_code":null,"meta":{},')
@@ -44,8 +43,8 @@ async def test_carrier_and_area_may_be_null_and_meta_never_is() -> None:
 
 async def test_meta_and_a_foreign_area_are_given_in_national_form() -> None:
     async with rig() as at:
-        at.desk.answer = replace(
-            ASSIGNMENT, caller_id=E164("+442079460123"), area=Area("+4420"), meta_json='{"state":"CA"}'
+        at.desk.answer = ASSIGNMENT._replace(
+            caller_id=E164("+442079460123"), area=Area("+4420"), meta_json='{"state":"CA"}'
         )
         _, body = await get(at, ASKED)
 
