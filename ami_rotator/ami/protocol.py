@@ -59,7 +59,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
                 self._on_event(parse_event(block))
             return
         for block in blocks(whole):
-            if b"\nActionID: " in block:
+            if b"\r\nActionID: " in block:
                 self._read_response(block)
             elif is_wanted(block):
                 self._on_event(parse_event(block))

@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from ami_rotator.errors import SettingsError
 
@@ -44,6 +45,8 @@ def connect(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> RedisClient:
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "health_check_interval": 15,
+        # While they are on, redis-py does not look whether a connection that it hands out is still open.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     try:
         if scheme in ("redis+sentinel", "rediss+sentinel"):

@@ -52,8 +52,8 @@ class Flights:
     """Runs scripts of one tag; what is asked while pipelines are under way leaves with the next.
 
     What `ask` asks goes into one run of the script `together` (lua/together-1.lua), after what `zone` returns. A call to be
-    placed waits for `assign`; what is only told (`confirm`, `release`) travels in short pipelines, and at most one of them
-    stands in its way. Scripts that run alone have a lane of their own as well.
+    placed waits for `assign`; what is only told (`confirm`, `release`) travels behind it, in short pipelines. What runs
+    alone has a lane of its own as well. All lanes lead over one connection.
 
     A pipeline that fails as a whole fails each of its calls, and those that wait behind it, so that nobody waits for a dead
     server twice; a script's own error fails its caller only. Pipelines are sent again when their reply was lost: each script
@@ -67,7 +67,7 @@ class Flights:
         self._together = together
         self._zone = zone
         self._first = _Lane(3, _TOGETHER)
-        self._behind = _Lane(1, _TOGETHER_BEHIND, _GATHER_S)
+        self._behind = _Lane(2, _TOGETHER_BEHIND, _GATHER_S)
         self._jobs = _Lane(2, _TOGETHER)
         self._loading: set[asyncio.Task[None]] = set()
 
@@ -84,8 +84,8 @@ class Flights:
         answer: asyncio.Future[Any] = loop.create_future()
         lane.waiting.append(_Call(script, name, args, answer))
         if lane.flying >= lane.most:
-            pass  # with the next that lands
-        elif not (lane.flying or lane.gather_s) or len(lane.waiting) >= lane.together:
+            return answer  # it leaves when one of them lands
+        if not (lane.flying or lane.gather_s) or len(lane.waiting) >= lane.together:
             self._take_off(lane)
         elif lane.departure is None:
             # Others that ask in this turn of the loop, or within those milliseconds, come along.
@@ -114,14 +114,16 @@ class Flights:
             commands = [("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args) for call in calls]
 
         def landed(outcome: list[Any] | Exception) -> None:
-            if isinstance(outcome, Exception):
-                self._fail(lane, calls, outcome)
-                return
-            answers = outcome
-            if shares:
+            answers: Any = outcome
+            if shares and not isinstance(outcome, Exception):
                 # They share its error, if the run has one.
                 answers = [outcome[0]] * len(calls) if isinstance(outcome[0], Exception) else outcome[0]
-            self._arrive(lane, calls, answers, is_second=is_second)
+            if isinstance(answers, Exception):
+                self._fail(lane, calls, answers)
+            elif not isinstance(answers, list) or len(answers) != len(calls):
+                self._fail(lane, calls, RedisError("a script did not answer each question"))
+            else:
+                self._arrive(lane, calls, answers, is_second=is_second)
 
         self._trips.send(commands, landed)
 
@@ -174,5 +176,5 @@ def _for_each(error: Exception) -> Exception:
         return RedisError(str(error))
     try:
         return type(error)(*error.args)
-    except TypeError:
+    except Exception:  # it wants other arguments
         return RedisError(f"{type(error).__name__}: {error}")

@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 
 from ami_rotator.pool.connect import SOCKET_TIMEOUT_S, RedisClient
-from ami_rotator.pool.wire import Command, Landed, Wire
+from ami_rotator.pool.wire import Command, Landed, Wire, is_alive
 
 _CONNECTING_AGAIN = (RedisConnectionError, ReadOnlyError)
 
@@ -25,7 +25,7 @@ class Trips(Protocol):
     """Sends commands together."""
 
     def send(self, commands: Sequence[Command], landed: Landed) -> None:
-        """Send them, now or once there is a connection; `landed` is called once, never before this returns.
+        """Send them, now or once there is a connection; `landed` is called once, and must not raise.
 
         It is told the answers, errors of Redis among them, or after one more try on a new connection why there are none: a
         RedisError, OSError or TimeoutError. A server that is slow is not asked again.
@@ -68,7 +68,7 @@ class WireTrips:
             sent = self._waiting.popleft()
             try:
                 wire.send(sent.commands, partial(self._landed, sent))
-            except Exception as error:  # a word that cannot be sent: not the others' trouble
+            except Exception as error:  # a word that is neither text nor number
                 sent.landed(error)
 
     def _landed(self, sent: _Sent, outcome: list[Any] | Exception) -> None:
@@ -88,27 +88,37 @@ class WireTrips:
 
     async def _connect(self) -> None:
         """Have the pool make a connection, with its retries and time limits, and send what waits."""
-        pool = self._redis.connection_pool
         try:
             if (former := self._wire) is not None:
                 self._wire = None
                 former.shut(RedisConnectionError("another server is the primary now"))
-                await former.connection.disconnect(nowait=True)
-                await pool.release(former.connection)
-            connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
-            try:
-                self._wire = Wire(connection, connection.socket_timeout or SOCKET_TIMEOUT_S)
-            except RedisConnectionError:  # lost at once
-                await pool.release(connection)
-                raise
-        except Exception as error:  # whatever it is, nobody may wait for ever
+                await self._give_back(former.connection)
+            self._wire = await self._new_wire()
+        except BaseException as error:  # whatever it is, nobody may wait for ever
             waiting, self._waiting = self._waiting, deque()
             for sent in waiting:
-                sent.landed(error)
+                sent.landed(error if isinstance(error, Exception) else RedisConnectionError("stopped"))
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._connecting = None
         if self._waiting:
             self._leave()
+
+    async def _new_wire(self) -> Wire:
+        connection = await self._redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            if not is_alive(connection):  # it was idle, and has been lost meanwhile
+                await connection.disconnect(nowait=True)
+                await connection.connect()
+            return Wire(connection, connection.socket_timeout or SOCKET_TIMEOUT_S)
+        except BaseException:
+            await self._give_back(connection)
+            raise
+
+    async def _give_back(self, connection: AbstractConnection) -> None:
+        await connection.disconnect(nowait=True)
+        await self._redis.connection_pool.release(connection)
 
 
 class ClusterTrips:

@@ -31,6 +31,14 @@ class _Trip:
     answers: list[Any] = field(default_factory=list)
 
 
+def is_alive(connection: AbstractConnection) -> bool:
+    """Tell whether a connection that the pool handed out is still open, as far as this end knows."""
+    reader, writer = connection._reader, connection._writer
+    if reader is None or writer is None:
+        return False
+    return not (writer.transport.is_closing() or reader.at_eof() or reader.exception())
+
+
 class Wire(asyncio.Protocol):
     """A connection that redis-py has made and signed in.
 
@@ -65,7 +73,11 @@ class Wire(asyncio.Protocol):
         packed = b"".join([pack_command(command) for command in commands])
         until_s = self._loop.time() + self._timeout_s
         self._trips.append(_Trip(len(commands), until_s, landed))
-        self._transport.write(packed)
+        try:
+            self._transport.write(packed)
+        except Exception as error:  # uvloop says so of a transport that is gone, asyncio does not
+            self.shut(RedisConnectionError(f"the connection is gone: {error}"))
+            return
         if self._timer is None:
             self._timer = self._loop.call_at(until_s, self._look_at_time)
 
@@ -90,9 +102,9 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is gone, for redis-py as well."""
-        self._former.connection_lost(exc)
         if self.is_open:
             self.shut(RedisConnectionError(f"the connection broke: {exc}" if exc else "Redis closed the connection"))
+        self._former.connection_lost(exc)
 
     def _take(self, answer: Any) -> None:
         if isinstance(answer, hiredis.PushNotification) or not self.is_open:
@@ -111,6 +123,7 @@ class Wire(asyncio.Protocol):
     def _look_at_time(self) -> None:
         self._timer = None
         if not self._trips:
+            self._was_late = False
             return
         now, until_s = self._loop.time(), self._trips[0].until_s
         if now < until_s:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from ami_rotator.domain.types import Assignment
 from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.flights import Flights
 from ami_rotator.pool.scripts import Script
+from ami_rotator.pool.wire import Wire
 from tests.support.pool_checks import violations
 from tests.support.pool_setup import assign, call, caller_id, make_pool
+from tests.support.tcp_proxy import tcp_proxy
 
 _SHARED = """
 local answers, at = {}, 1
@@ -76,7 +80,7 @@ async def test_what_is_told_does_not_stand_in_the_way_of_who_waits(redis_client:
 
     await asyncio.gather(*(ask("release", "told") for _ in range(40)), *(ask("assign", "waits") for _ in range(4)))
 
-    assert order.index("waits") <= 8
+    assert order.index("waits") <= 16
     assert sorted(order) == ["told"] * 40 + ["waits"] * 4
 
 
@@ -105,6 +109,43 @@ async def test_a_connection_that_is_cut_is_made_anew_for_what_was_asked(redis_cl
         await redis_client.client_kill_filter(_type="normal", skipme=True)
 
         assert await asyncio.gather(*(shared.ask("assign", str(n)) for n in range(40))) == [str(n) for n in range(40)]
+
+
+@pytest.mark.parametrize("lost", ["reset", "closed"])
+async def test_an_idle_connection_that_was_lost_is_not_taken_over(redis_client: Redis, lost: str) -> None:
+    path = Path(redis_client.connection_pool.connection_kwargs["path"])
+    async with tcp_proxy(path) as proxy:
+        client = connect(f"redis://127.0.0.1:{proxy.port}", timeout_s=2)
+        shared = flights(client)
+        for _ in range(3):
+            await asyncio.gather(client.ping(), client.ping())  # two that are idle
+            if lost == "reset":
+                proxy.reset()
+            else:
+                await redis_client.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(0.05)
+
+            began = time.monotonic()
+            answers = await asyncio.gather(*(shared.ask("assign", str(n)) for n in range(40)))
+
+            assert answers == [str(n) for n in range(40)]
+            assert time.monotonic() - began < 1
+        await client.aclose()
+
+
+async def test_a_wire_that_is_gone_fails_what_it_is_given_once(redis_client: Redis) -> None:
+    connection: Any = await redis_client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+    wire = Wire(connection, 1)
+    wire._transport.abort()
+    await asyncio.sleep(0.01)
+    told: list[Any] = []
+
+    wire.send([("PING",)], told.append)
+    wire.shut(RedisConnectionError("again"))
+
+    assert [type(outcome) for outcome in told] == [RedisConnectionError]
+    await connection.disconnect(nowait=True)
+    await redis_client.connection_pool.release(connection)
 
 
 async def test_calls_that_travel_together_get_a_caller_id_each(redis_client: Redis) -> None:
