@@ -18,7 +18,7 @@ _BLANK = b"\r\n\r\n"
 
 # A site that sends us everything (no eventfilter) makes some 70 events a call, of which 13 tell anything. They are found in
 # the bytes, before anything is cut or parsed: by name, and some by how one of their fields goes on.
-_UP_TO_FIELD = r"\r\n(?:[^\r\n][^\r]*\r\n)*?"
+_UP_TO_FIELD = r"\r\n(?:[^\r\n][^\n]*\n)*?"  # a value may hold a bare CR
 _WANTED = re.compile(
     rf"""
     \nEvent:\ (?<=\r\n\r\nEvent:\ )  # at the beginning of a block

@@ -128,6 +128,7 @@ def test_fields_are_read_as_they_stand() -> None:
         (b"Event: Newexten\r\nApplication: AGI\r\nAppData: agi://127.0.0.1:4577/call_log", True),
         (b"Event: Newexten\r\nApplication: AGI\r\nAppData: agi://127.0.0.1:4577/call_log--HVcauses--PRI", False),
         (b"Event: Newexten\r\nApplication: Dial\r\nAppData: PJSIP/12125550100@carrier", False),
+        (b"Event: VarSet\r\nConnectedLineName: a\rb\r\nVariable: _CAMPCUST\r\nValue: SALES", True),
         (b"Event: RTCPSent\r\nUniqueid: 1.2", False),
         (b"Response: Success\r\nMessage: Event: Hangup", False),
     ],
