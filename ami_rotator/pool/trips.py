@@ -71,6 +71,13 @@ class WireTrips:
             except Exception as error:  # a word that is neither text nor number
                 sent.landed(error)
 
+    def _is_right(self, connection: AbstractConnection) -> bool:
+        """Whether it leads to the primary that Sentinels have named last."""
+        pool = self._redis.connection_pool
+        if not isinstance(pool, SentinelConnectionPool) or not isinstance(connection, Connection):
+            return True
+        return pool.master_address in (None, (connection.host, connection.port))
+
     def _landed(self, sent: _Sent, outcome: list[Any] | Exception) -> None:
         if isinstance(outcome, _CONNECTING_AGAIN) and not sent.is_second_try:
             sent.is_second_try = True
@@ -78,13 +85,6 @@ class WireTrips:
             self._leave()
         else:
             sent.landed(outcome)
-
-    def _is_right(self, connection: AbstractConnection) -> bool:
-        """Whether it leads to the primary that Sentinels have named last."""
-        pool = self._redis.connection_pool
-        if not isinstance(pool, SentinelConnectionPool) or not isinstance(connection, Connection):
-            return True
-        return bool(pool.master_address == (connection.host, connection.port))
 
     async def _connect(self) -> None:
         """Have the pool make a connection, with its retries and time limits, and send what waits."""
