@@ -44,7 +44,7 @@ _PARTS: Mapping[str, tuple[str, str]] = {
     "ami": (
         "The AMI path",
         "Pretend Asterisks with whole event streams (some 70 events and 32 kB a call) in one process, the daemon in another,"
-        " no HTTP: a call that AMI does not serve in the few milliseconds of VICIdial's `call_log` keeps its own number here.",
+        " no HTTP: a call that AMI does not serve in the few milliseconds of VICIdial's `call_log` keeps its own number.",
     ),
     "asterisk": (
         "A real Asterisk",
