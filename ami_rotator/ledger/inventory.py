@@ -25,6 +25,7 @@ from ami_rotator.ledger.database import Connection, Database
 from ami_rotator.ledger.opt_outs import OptOut, opt_out_named
 
 _UTC = ZoneInfo("UTC")
+_MADE_AT_ONCE = 100
 
 ChangeToken = NewType("ChangeToken", str)
 """A point in the database's history of changes; only meaningful to this database."""
@@ -109,7 +110,12 @@ class Inventory:
         rows = await self.database.rows(
             "caller_ids_after", last, batch, defaults.hourly_limit, defaults.daily_limit, defaults.cooldown_s
         )
-        return self._caller_ids(rows)
+        found: list[CallerId] = []
+        for start in range(0, len(rows), _MADE_AT_ONCE):
+            found += self._caller_ids(rows[start : start + _MADE_AT_ONCE])
+            # Calls get their turn, and so does whoever keeps Redis at work meanwhile.
+            await asyncio.sleep(0)
+        return found
 
     async def changed_since(self, token: ChangeToken) -> Changes:
         """Return what was committed since `token` was taken, by whomever: this daemon, another one, or psql.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
@@ -18,8 +19,11 @@ from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.flights import Flights
 from ami_rotator.pool.scripts import Script
 from ami_rotator.pool.wire import Wire
+from tests.support.asterisk_lab import free_port
+from tests.support.certificates import new_authority
 from tests.support.pool_checks import violations
 from tests.support.pool_setup import assign, call, caller_id, make_pool
+from tests.support.redis_topologies import node
 from tests.support.tcp_proxy import tcp_proxy
 
 _SHARED = """
@@ -146,6 +150,25 @@ async def test_a_wire_that_is_gone_fails_what_it_is_given_once(redis_client: Red
     assert [type(outcome) for outcome in told] == [RedisConnectionError]
     await connection.disconnect(nowait=True)
     await redis_client.connection_pool.release(connection)
+
+
+async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path) -> None:
+    authority = new_authority(tmp_path, "authority")
+    certificate, key, port = tmp_path / "redis.pem", tmp_path / "redis.key", free_port()
+    authority.sign("IP:127.0.0.1", certificate, key)
+    files = (f"tls-cert-file {certificate}", f"tls-key-file {key}", f"tls-ca-cert-file {authority.certificate}")
+    with node(tmp_path, f"tls-port {port}", *files, "tls-auth-clients no", "user rotator on >s3cret ~* &* +@all"):
+        client = connect(f"rediss://rotator:s3cret@127.0.0.1:{port}/2?ssl_ca_certs={authority.certificate}", timeout_s=2)
+        shared = flights(client)
+        for word in ("first", "x" * 300_000):
+            assert await shared.ask("assign", word) == word
+
+            connection = shared._trips._wire.connection
+            assert isinstance(connection, SSLConnection)
+            await client.client_kill_filter(_type="normal", skipme=True)
+
+            assert await asyncio.gather(*(shared.ask("assign", str(n)) for n in range(40))) == [str(n) for n in range(40)]
+        await client.aclose()
 
 
 async def test_calls_that_travel_together_get_a_caller_id_each(redis_client: Redis) -> None:
