@@ -163,8 +163,8 @@ async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path) -> None:
         for word in ("first", "x" * 300_000):
             assert await shared.ask("assign", word) == word
 
-            connection = shared._trips._wire.connection
-            assert isinstance(connection, SSLConnection)
+            trips: Any = shared._trips
+            assert isinstance(trips._wire.connection, SSLConnection)
             await client.client_kill_filter(_type="normal", skipme=True)
 
             assert await asyncio.gather(*(shared.ask("assign", str(n)) for n in range(40))) == [str(n) for n in range(40)]
