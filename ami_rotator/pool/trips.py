@@ -18,6 +18,7 @@ from redis.exceptions import ReadOnlyError
 from ami_rotator.pool.connect import SOCKET_TIMEOUT_S, RedisClient
 from ami_rotator.pool.wire import Command, Landed, Wire, is_alive
 
+_TRIPS = "rotator_trips"
 _CONNECTING_AGAIN = (RedisConnectionError, ReadOnlyError)
 
 
@@ -33,8 +34,13 @@ class Trips(Protocol):
 
 
 def trips_with(redis: RedisClient) -> Trips:
-    """Return the way to the servers of a client."""
-    return ClusterTrips(redis) if isinstance(redis, RedisCluster) else WireTrips(redis)
+    """Return the way to the servers of a client: one, however many pools it serves, as it has few connections."""
+    if isinstance(redis, RedisCluster):
+        return ClusterTrips(redis)
+    found: Trips | None = vars(redis).get(_TRIPS)
+    if found is None:
+        found = vars(redis)[_TRIPS] = WireTrips(redis)
+    return found
 
 
 @dataclass(slots=True)

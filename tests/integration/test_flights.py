@@ -158,7 +158,9 @@ async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path) -> None:
     authority.sign("IP:127.0.0.1", certificate, key)
     files = (f"tls-cert-file {certificate}", f"tls-key-file {key}", f"tls-ca-cert-file {authority.certificate}")
     with node(tmp_path, f"tls-port {port}", *files, "tls-auth-clients no", "user rotator on >s3cret ~* &* +@all"):
-        client = connect(f"rediss://rotator:s3cret@127.0.0.1:{port}/2?ssl_ca_certs={authority.certificate}", timeout_s=2)
+        client = connect(
+            f"rediss://rotator:s3cret@127.0.0.1:{port}/2?ssl_ca_certs={authority.certificate}", timeout_s=2
+        )
         shared = flights(client)
         for word in ("first", "x" * 300_000):
             assert await shared.ask("assign", word) == word
@@ -167,8 +169,21 @@ async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path) -> None:
             assert isinstance(trips._wire.connection, SSLConnection)
             await client.client_kill_filter(_type="normal", skipme=True)
 
-            assert await asyncio.gather(*(shared.ask("assign", str(n)) for n in range(40))) == [str(n) for n in range(40)]
+            assert await asyncio.gather(*(shared.ask("assign", str(n)) for n in range(40))) == [
+                str(n) for n in range(40)
+            ]
         await client.aclose()
+
+
+async def test_many_pools_of_one_client_share_a_connection(redis_client: Redis) -> None:
+    client = connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}")
+    many = [flights(client) for _ in range(40)]
+
+    assert await asyncio.gather(*(one.ask("assign", "x") for one in many)) == ["x"] * 40
+
+    mine = [one for one in await client.client_list() if one["cmd"].startswith("evalsha")]
+    assert len(mine) == 1
+    await client.aclose()
 
 
 async def test_calls_that_travel_together_get_a_caller_id_each(redis_client: Redis) -> None:
