@@ -156,6 +156,7 @@ class InventorySync:
         lost = await self._recall.unrecorded(await self._rebuild.books())
         restored += await self._rebuild.restore(lost, is_unrecorded=True)
         await self._rebuild.open()
+        self._pool.server = state.server
         self._token, self._server, self._epoch, self._owes = token, state.server, None, False
         took_s = round(time.monotonic() - began, 2)
         self._log.warning(

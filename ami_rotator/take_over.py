@@ -46,12 +46,18 @@ class TakeOver:
                 self._owes_ends = True
                 await self._rebuild.leave_book(state.server)
                 return await self._make_up(state) if state.is_moved else ""
+            if self._pool.server not in ("", state.server):
+                # Opened by another daemon; or a former primary that never stopped, and lacks what was given meanwhile.
+                # What ended meanwhile only lacks its record, which a sync makes up for.
+                held = self._pool.book.live(state.now_ms - SURELY_LIVE_MS)
+                await self._rebuild.restore(held, is_unrecorded=True)
             if self._owes_ends or self._epoch not in (None, state.epoch):
                 self._owes_ends = True
                 await asyncio.gather(
                     *(self._pool.release(key, end, reservation) for key, end, reservation in self._pool.book.ended())
                 )
             self._epoch, self._owes_ends = state.epoch, False
+            self._pool.server = state.server
             self._pool.book.forget_ended()
             return ""
 
@@ -71,6 +77,7 @@ class TakeOver:
         # A server that keeps only snapshots may lack minutes.
         restored += await self._rebuild.restore(recorded, is_unrecorded=False)
         await self._rebuild.open()
+        self._pool.server = state.server
         took_s = round(time.monotonic() - began, 2)
         self._log.warning(
             "Redis was started again or another one took over: caller-IDs are given out again",

@@ -104,6 +104,7 @@ class RedisPool(PoolSurvey):
             pool,
             self._ladder_text(steps),
             terms,
+            self.server,
         )
         if pool and answer[0] in ("new", "miss"):
             self._asked[pool] += 1

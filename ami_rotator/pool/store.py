@@ -38,6 +38,8 @@ class PoolStore:
         self.tag = "{" + inventory + "}"
         self.outbox_stream = f"outbox:{self.tag}"
         self.book = Book()
+        # The server process that gives numbers out for this daemon (take_over.py); empty: whichever is whole.
+        self.server = ""
         self.ttl_ms = int(ttl_s * 1000)
         self._redis = redis
         self._zone = zone

@@ -210,6 +210,35 @@ async def test_a_replica_gives_nothing_out_before_each_daemon_has_said_what_it_g
     assert recorded[short.reservation] == (short.number, "answered")
 
 
+async def test_a_former_primary_that_is_back_gives_nothing_of_what_was_given_meanwhile(
+    tmp_path: Path, database: Database
+) -> None:
+    """It never stopped, and is whole by what it knows itself: as where Sentinels named another one for some seconds."""
+    async with moved_away(tmp_path, database, 3) as at:
+        part = at.parts[0]
+        await part.sync.sync()
+        first = given(await at.load.place(part))
+        at.cut_off()
+        at.take_over()
+        await part.sync.sync()
+        meanwhile = given(await at.load.place(part))
+        at.proxy.target = ("127.0.0.1", at.primary.port)
+        at.proxy.reset()
+
+        early = await at.load.place(part)
+        await part.sync.take_over.check()
+        late = given(await at.load.place(part))
+
+        assert (early, at.load.misses) == (None, {"unavailable": 1})
+        assert len({first.number, meanwhile.number, late.number}) == 3
+        assert at.load.faults == []
+        for call in (first, meanwhile, late):
+            assert await part.pool.release(call.key, End("answered")) == call.number
+        assert await part.outbox.drain()
+        recorded = await ledger(database)
+    assert {call.reservation for call in (first, meanwhile, late)} == set(recorded)
+
+
 async def test_a_daemon_whose_postgresql_hangs_leaves_its_book_in_time(tmp_path: Path, database: Database) -> None:
     async with moved_away(tmp_path, database, 2) as at:
         at.cut_off()
@@ -251,6 +280,7 @@ async def test_a_number_whose_end_and_next_call_a_replica_lacks_stays_with_that_
         at.take_over()
 
         await asyncio.gather(*(part.sync.sync() for part in at.parts))
+        await asyncio.gather(*(part.sync.sync() for part in at.parts))  # the other one sees that it is open
         # What a comparison with the dialer does: the call before is not up any more.
         await at.parts[0].pool.release(before.key, End("unknown"), ReservationId(before.reservation))
         assert await at.load.place() is None

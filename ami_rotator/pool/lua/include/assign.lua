@@ -7,6 +7,7 @@
 -- of[1]  reservation id  [2] lifetime in ms  [3] campaign  [4] destination E.164 or ''  [5] dialled  [6] dialer  [7] code
 --   [8]  uniqueid  [9] agent  [10] lead  [11] source  [12] warm pool `campaign|area` or ''
 --   [13] ladder: lines `rung TAB group TAB place` ('' is any)  [14] policy as JSON (pool/policy_terms.py) or ''
+--   [15] the server process that who asks works with, or '' (whichever): another one may not know what that one gave
 -- returns  {'new' | 'same' | 'ended', id, caller-ID, rung, group, area, carrier, meta, warm 0/1, assigned at ms, why}
 --      or  {'miss', reason, detail};  error NOTWHOLE until everything is brought back (include/whole.lua)
 --
@@ -32,7 +33,7 @@ local function assign(of, turn)
     local c = caller(r.cid) or {}
     return answer(is_live(r) and 'same' or 'ended', r, c.ca, c.me)
   end
-  if not is_whole(known[2]) then return not_whole() end
+  if not is_whole(known[2]) or (of[15] or '') ~= '' and of[15] ~= server() then return not_whole() end
   -- A miss that is asked for once more stays one: it is counted and recorded once.
   if known[3] then return {'miss', known[3], ''} end
   -- Changes nothing, but a full Redis refuses it: here, before anything has changed.
