@@ -248,6 +248,7 @@ async def test_a_daemon_whose_postgresql_hangs_leaves_its_book_in_time(tmp_path:
         # Its sync waits for PostgreSQL, and nobody else of it may work at the inventory meanwhile.
         async with at.parts[1].sync._turn:
             await asyncio.gather(at.parts[0].sync.sync(), at.parts[1].sync.take_over.check())
+        await at.parts[0].sync.take_over.check()  # where the other one opened it, this one sees so now
 
         assert given(await at.load.place(at.parts[0])).number != call.number
         assert at.load.faults == []
