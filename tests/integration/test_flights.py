@@ -89,18 +89,18 @@ async def test_what_is_told_does_not_stand_in_the_way_of_who_waits(redis_client:
 
 
 async def test_a_server_that_is_slow_is_not_asked_again_and_not_waited_for(redis_client: Redis) -> None:
-    slow = connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}", timeout_s=0.2)
+    slow = connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}", timeout_s=0.5)
     shared = flights(slow)
     assert await shared.ask("assign", "before") == "before"
-    await redis_client.client_pause(600)
+    await redis_client.client_pause(1500)
 
     began = time.monotonic()
     answers = await asyncio.gather(*(shared.ask("assign", "x") for _ in range(50)), return_exceptions=True)
     took_s = time.monotonic() - began
 
     assert {type(answer) for answer in answers} == {TimeoutError}
-    assert took_s < 0.5
-    await asyncio.sleep(0.7)
+    assert took_s < 5  # one after the other they would wait 25 s
+    await asyncio.sleep(1.6)
     assert await shared.ask("assign", "after") == "after"
     await slow.aclose()
 
@@ -133,7 +133,7 @@ async def test_an_idle_connection_that_was_lost_is_not_taken_over(redis_client: 
             answers = await asyncio.gather(*(shared.ask("assign", str(n)) for n in range(40)))
 
             assert answers == [str(n) for n in range(40)]
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 2  # its time limit
         await client.aclose()
 
 
