@@ -11,8 +11,10 @@ from ami_rotator.metrics import Metrics
 from ami_rotator.pool.filler import Filler
 from ami_rotator.pool.redis_pool import RedisPool
 
-_AT_ONCE = 100
-_ROUNDS = 50
+# A call waits for no more of them than fit into half a millisecond of Redis.
+_ENDED_AT_ONCE = 10
+_RENEWED_AT_ONCE = 50
+_ROUNDS = 500
 _PATIENCE_S = 60.0
 
 
@@ -38,9 +40,9 @@ def pool_jobs(
             waits_until_s = 0.0
         ended = 0
         for _ in range(_ROUNDS):
-            gone = await pool.expire(_AT_ONCE)
+            gone = await pool.expire(_ENDED_AT_ONCE)
             ended += len(gone)
-            if len(gone) < _AT_ONCE:
+            if len(gone) < _ENDED_AT_ONCE:
                 break
         metrics.expired.inc(ended)
         return f"{ended} reservations ended by their lifetime" if ended else ""
@@ -49,9 +51,9 @@ def pool_jobs(
         back = 0
         for group in await pool.groups():
             for _ in range(_ROUNDS):
-                count = await pool.promote(group, _AT_ONCE)
+                count = await pool.promote(group, _ENDED_AT_ONCE)
                 back += count
-                if count < _AT_ONCE:
+                if count < _ENDED_AT_ONCE:
                     break
         return f"{back} caller-IDs are eligible again" if back else ""
 
@@ -63,8 +65,8 @@ def pool_jobs(
         renewed = 0
         for listener in listeners:
             live = listener.live()
-            for start in range(0, len(live), _AT_ONCE):
-                page = live[start : start + _AT_ONCE]
+            for start in range(0, len(live), _RENEWED_AT_ONCE):
+                page = live[start : start + _RENEWED_AT_ONCE]
                 listener.forget(await pool.renew(page))
                 renewed += len(page)
             await listener.sweep()

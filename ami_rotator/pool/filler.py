@@ -16,7 +16,8 @@ _POOLS_MAX = 5_000
 """How many campaigns and areas are looked at, the most called first: ten campaigns that call all of North America. How many
 caller-IDs lie warm is bounded by the share of the inventory, not by this."""
 _AT_ONCE = 16
-"""How many are changed together; more would make calls wait."""
+_COUNT_EVERY = 30
+"""How many runs go by until the inventory is counted again: that reads every leaf, and it changes by hand only."""
 
 
 class Filler:
@@ -28,18 +29,25 @@ class Filler:
         self._share_max = share_max
         # What is expected from what was called lately; replaced where VICIdial's hopper tells what will be dialled.
         self.expect: Callable[[Sequence[Demand]], Sequence[Demand]] = lambda history: history
+        self._inventory = 0
+        self._count_after = 0
 
     async def fill(self) -> None:
         """Bring all warm pools to their depth; close those that nobody asks for any more."""
-        snapshot = await self._pool.snapshot()
+        inventory = await self._count()
+        have = await self._pool.depths()
         demands = self.expect([Demand(*item) for item in await self._pool.demand(_POOLS_MAX)])
+        # Warm ones are asked before the ladder: they must be what its first rung would find.
+        begin_near = {
+            campaign
+            for campaign in {demand.campaign for demand in demands}
+            if policy_of(campaign, self._assigner.policies).rungs[:1] == (Rung.AREA,)
+        }
         wanted: dict[tuple[Campaign, Area], int] = {
             (target.campaign, target.area): target.depth
-            for target in targets(demands, sum(snapshot.states.values()), self._share_max)
-            # Warm ones are asked before the ladder: they must be what its first rung would find.
-            if policy_of(target.campaign, self._assigner.policies).rungs[:1] == (Rung.AREA,)
+            for target in targets(demands, inventory, self._share_max)
+            if target.campaign in begin_near
         }
-        have = {(pool.campaign, pool.area): pool.depth for pool in snapshot.warm}
         too_deep = [at for at, depth in have.items() if depth > wanted.get(at, 0)]
         too_shallow = [at for at, depth in wanted.items() if depth > have.get(at, 0)]
         # What is given back first may be what others are short of.
@@ -49,9 +57,16 @@ class Filler:
 
     async def close(self) -> None:
         """Give all warm caller-IDs back."""
-        for pool in (await self._pool.snapshot()).warm:
-            if pool.depth:
-                await self._set(pool.campaign, pool.area, 0)
+        for at in await self._pool.depths():
+            await self._set(*at, 0)
+
+    async def _count(self) -> int:
+        """Return how many caller-IDs there are, or were a while ago."""
+        self._count_after -= 1
+        if self._count_after <= 0 or not self._inventory:
+            self._inventory = sum((await self._pool.pulse()).states.values())
+            self._count_after = _COUNT_EVERY
+        return self._inventory
 
     async def _set(self, campaign: Campaign, area: Area, depth: int) -> None:
         policy = policy_of(campaign, self._assigner.policies)

@@ -15,9 +15,10 @@ from ami_rotator.pool.scripts import Script
 from ami_rotator.pool.trips import trips_with
 from ami_rotator.pool.wire import Command
 
-_TOGETHER = 32
-"""How many a pipeline has at the most: Redis serves nobody else while a script of 32 calls runs, 2 to 3 ms."""
-_TOGETHER_BEHIND = 8
+_TOGETHER = 8
+"""How many calls share a script run at the most: Redis serves nobody else meanwhile, a millisecond. With more that wait,
+several runs are under way, and this process works at the answers of one while Redis works at the next."""
+_JOBS_TOGETHER = 4
 _GATHER_S = 0.003
 
 Words = tuple[str | int | float, ...]
@@ -67,8 +68,8 @@ class Flights:
         self._together = together
         self._zone = zone
         self._first = _Lane(3, _TOGETHER)
-        self._behind = _Lane(2, _TOGETHER_BEHIND, _GATHER_S)
-        self._jobs = _Lane(2, _TOGETHER)
+        self._behind = _Lane(2, _TOGETHER, _GATHER_S)
+        self._jobs = _Lane(2, _JOBS_TOGETHER)
         self._loading: set[asyncio.Task[None]] = set()
 
     async def run(self, script: Script, *args: str | int | float) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.scripts import load_scripts
 
 _T = TypeVar("_T")
+_LEAVES_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,10 @@ class Inspection:
         """Return how many caller-IDs of these groups are in a state."""
         total = 0
         for group in groups:
-            cursor = "0"
-            while True:
-                cursor, _, count = await self._run("tally", group, cursor, state.value)
-                total += int(count)
-                if cursor == "0":
-                    break
+            leaves: list[Any] = list(await _guarded(partial(self._redis.smembers, f"leaves:{self._tag}:{group}:")))
+            for start in range(0, len(leaves), _LEAVES_AT_ONCE):
+                page = leaves[start : start + _LEAVES_AT_ONCE]
+                total += int((await self._run("tally", group, 1, state.value, *page))[0])
         return total
 
     async def members(self, state: State, groups: Sequence[Group], most: int) -> list[E164]:

@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -44,7 +45,8 @@ from ami_rotator.pool.survey import (
 
 __all__ = ["DEMAND_INTERVAL_MS", "DEMAND_KEPT", "Confirmed", "LiveCall", "PoolSnapshot", "Put", "RedisPool", "WarmPool"]
 
-_PUT_AT_ONCE = 200
+_PUT_AT_ONCE = 64
+_DEMAND_AT_ONCE = 1_000
 _BOOKS_KEPT_S = 600
 
 
@@ -213,11 +215,15 @@ class RedisPool(PoolSurvey):
         """
         asked, self._asked = self._asked, Counter()
         words = (word for item in asked.items() for word in item)
-        answer = await self._run("demand", DEMAND_INTERVAL_MS, DEMAND_KEPT, most, uuid.uuid4().hex, *words)
-        return [
-            (*split_pool(pool), float(score) * CALLS_PER_MINUTE)
-            for pool, score in zip(answer[::2], answer[1::2], strict=True)
-        ]
+        await self._run("demand", DEMAND_INTERVAL_MS, DEMAND_KEPT, uuid.uuid4().hex, *words)
+        scores: dict[str, float] = {}
+        for first in range(0, most, _DEMAND_AT_ONCE):
+            last = min(most, first + _DEMAND_AT_ONCE) - 1
+            page = await self._guard(partial(self._redis.zrevrange, f"demand:{self.tag}", first, last, withscores=True))
+            scores |= page
+            if len(page) < _DEMAND_AT_ONCE:
+                break
+        return [(*split_pool(pool), float(score) * CALLS_PER_MINUTE) for pool, score in scores.items()]
 
     async def leave_book(self, owner: str, text: Callable[[], bytes]) -> None:
         """Leave a book for whoever brings the pool back, if this owner has left none yet."""

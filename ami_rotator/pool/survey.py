@@ -1,4 +1,7 @@
-"""The pool as a whole: counts, states, live calls. Read in pages, so that no call waits for it."""
+"""The pool as a whole: counts, states, live calls.
+
+Read in pages that keep Redis for half a millisecond each: a call that comes meanwhile waits for one of them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ DEMAND_KEPT = 0.9
 CALLS_PER_MINUTE = (1 - DEMAND_KEPT) * 60_000 / DEMAND_INTERVAL_MS
 """What a score of the demand means."""
 
-_CALLS_AT_ONCE = 200
+_CALLS_AT_ONCE = 40
+_LEAVES_AT_ONCE = 20
+_POOLS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,36 +134,30 @@ class PoolSurvey(PoolStore):
     async def warm_pools(self) -> tuple[WarmPool, ...]:
         """Return all warm pools, also those that are called and hold nothing."""
         demand = await self._guard(lambda: self._redis.zrange(f"demand:{self.tag}", 0, -1, withscores=True))
-        scores = {pool: float(score) * CALLS_PER_MINUTE for pool, score in demand}
-        depth_of = await self._depths()
-        return tuple(
-            WarmPool(*split_pool(pool), depth_of.get(pool, 0), scores.get(pool, 0.0))
-            for pool in sorted({*depth_of, *scores})
-        )
+        rate_of = {split_pool(pool): float(score) * CALLS_PER_MINUTE for pool, score in demand}
+        depth_of = await self.depths()
+        return tuple(WarmPool(*at, depth_of.get(at, 0), rate_of.get(at, 0.0)) for at in sorted({*depth_of, *rate_of}))
 
-    async def _depths(self) -> dict[str, int]:
+    async def depths(self) -> dict[tuple[Campaign, Area], int]:
         """Return how many caller-IDs each warm pool holds."""
-        found: dict[str, int] = {}
-        cursor = "0"
-        while True:
-            cursor, names, depths = await self._run("depths", cursor)
-            found |= zip(names, depths, strict=True)
-            if cursor == "0":
-                return found
+        names = list(await self._guard(lambda: self._redis.smembers(f"pools:{self.tag}")))
+        found: dict[tuple[Campaign, Area], int] = {}
+        for start in range(0, len(names), _POOLS_AT_ONCE):
+            page = names[start : start + _POOLS_AT_ONCE]
+            depths = await self._run("depths", *page)
+            found |= zip(map(split_pool, page), depths, strict=True)
+        return found
 
     async def counts(self, group: Group) -> dict[State, int]:
-        """Return how many caller-IDs of a group are in each state. Read in pages, so that no call waits for it."""
+        """Return how many caller-IDs of a group are in each state."""
         counts = dict.fromkeys(State, 0)
-        seen: set[str] = set()
-        cursor = "0"
-        while True:
-            cursor, leaves, *found = await self._run("tally", group, cursor, *(state.value for state in State))
-            if not seen.intersection(leaves):  # a set that grows meanwhile may name a leaf twice
-                for state, count in zip(State, found, strict=True):
-                    counts[state] += int(count)
-            seen.update(leaves)
-            if cursor == "0":
-                return counts
+        leaves = list(await self._leaves(group))
+        for start in range(0, len(leaves), _LEAVES_AT_ONCE):
+            page = leaves[start : start + _LEAVES_AT_ONCE]
+            found = await self._run("tally", group, len(State), *(state.value for state in State), *page)
+            for state, count in zip(State, found, strict=True):
+                counts[state] += int(count)
+        return counts
 
     async def live_calls(self, dialer: Dialer) -> list[LiveCall]:
         """Return the calls of a dialer that have a live reservation."""

@@ -1,0 +1,88 @@
+"""The warm pools follow what is called, and keeping them keeps Redis busy for moments only."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from ami_rotator.domain.types import Area, Assignment, Campaign, State
+from ami_rotator.pool.assigner import Assigner
+from ami_rotator.pool.filler import Filler
+from ami_rotator.pool.redis_pool import RedisPool
+from tests.support.pool_checks import violations
+from tests.support.pool_setup import call, caller_id, make_pool
+
+AREAS = [Area(str(code)) for code in range(212, 272)]
+
+
+async def ready(redis: Redis, each: int = 2) -> tuple[RedisPool, Filler, Assigner]:
+    """Return a pool of 60 areas, what fills it, and what asks it."""
+    pool = await make_pool(redis, [caller_id(n, area=area) for area in AREAS for n in range(each)])
+    assigner = Assigner(pool, "US", ["9"])
+    return pool, Filler(pool, assigner, 1.0), assigner
+
+
+async def ask(pool: RedisPool, assigner: Assigner, serial: int, campaign: str = "SALES") -> Assignment:
+    """Let a call of area 212 ask for its caller-ID."""
+    found = await assigner.assign(call(serial, campaign=campaign))
+    assert isinstance(found, Assignment), found
+    return found
+
+
+async def test_what_is_called_is_held_warm_and_what_was_taken_is_replaced(redis_client: Redis) -> None:
+    pool, filler, assigner = await ready(redis_client)
+    assert not (await ask(pool, assigner, 1)).was_warm
+    await filler.fill()
+
+    assert await pool.depths() == {(Campaign("SALES"), Area("212")): 1}
+    assert (await ask(pool, assigner, 2)).was_warm
+    assert await pool.depths() == {(Campaign("SALES"), Area("212")): 0}
+    await filler.close()
+
+    assert await pool.depths() == {}
+    assert await violations(redis_client, pool.tag) == []
+
+
+async def test_caller_ids_that_are_added_count_for_the_share_that_may_lie_warm(redis_client: Redis) -> None:
+    pool, _, assigner = await ready(redis_client, each=1)
+    # Of 60 caller-IDs none may lie warm, of 120 one.
+    filler = Filler(pool, assigner, 1 / 100)
+    for serial in (1, 2):
+        await assigner.assign(call(serial))
+    await filler.fill()
+    assert await pool.depths() == {}
+    await pool.put([caller_id(n, area=area) for area in AREAS for n in (0, 1)], await pool.new_generation())
+
+    for _ in range(30):
+        await filler.fill()
+
+    assert sum((await pool.depths()).values()) == 1
+
+
+async def test_pools_and_leaves_beyond_a_page_are_all_counted(redis_client: Redis) -> None:
+    pool, filler, assigner = await ready(redis_client, each=4)
+    for serial in range(180):
+        await ask(pool, assigner, serial + 1, campaign=f"CAMP{serial}")
+    await filler.fill()
+    snapshot = await pool.snapshot()
+
+    assert len(snapshot.warm) == 180
+    assert snapshot.states[State.IN_USE] == 180
+    assert sum(snapshot.states.values()) == 240
+    assert (
+        sum(item.depth for item in snapshot.warm) == sum((await pool.depths()).values()) == snapshot.states[State.WARM]
+    )
+
+
+async def test_no_script_that_counts_keeps_redis_for_long(redis_client: Redis) -> None:
+    pool, filler, assigner = await ready(redis_client, each=4)
+    for serial in range(180):
+        await ask(pool, assigner, serial + 1, campaign=f"CAMP{serial}")
+    await filler.fill()
+    await redis_client.config_resetstat()
+
+    await pool.snapshot()
+
+    stats = await redis_client.info("commandstats")
+    # 60 leaves in 6 states and 180 pools: a call waits for one script, and 150 commands of one are half a millisecond.
+    assert stats["cmdstat_zcard"]["calls"] >= 360
+    assert stats["cmdstat_zcard"]["calls"] / stats["cmdstat_evalsha"]["calls"] <= 120
