@@ -19,6 +19,7 @@ from ami_rotator.errors import DialerUnavailableError
 
 _BANNER = b"Asterisk Call Manager/"
 _MAX_BANNER_BYTES = 256
+_ACTION_ID = b"\r\nActionID: "
 _MAX_UNSENT_BYTES = 256 * 1024
 
 
@@ -54,12 +55,12 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         if not self.banner.done():
             data = self._read_banner(data)
         whole = self.splitter.feed(data)
-        if not self.responses:
+        if not self.responses or _ACTION_ID not in whole:
             for block in wanted(whole):
                 self._on_event(parse_event(block))
             return
         for block in blocks(whole):
-            if b"\r\nActionID: " in block:
+            if _ACTION_ID in block:
                 self._read_response(block)
             elif is_wanted(block):
                 self._on_event(parse_event(block))
