@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -19,7 +19,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.client import NEVER_DECODE
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from ami_rotator.cancellation import raise_if_cancelled
+from ami_rotator.cancellation import end_tasks, raise_if_cancelled
 from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.outbox_events import (
@@ -61,6 +61,15 @@ class DeadLetter:
 Parsed: TypeAlias = tuple[Entry, OutboxEvent]
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Entries that were read together: all ids, and what became of those that have something in them."""
+
+    ids: list[str]
+    parsed: list[Parsed] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+
+
 class LedgerOutbox:
     """A consumer of the outbox of one inventory. `consumer` names this process; no two may have the same name.
 
@@ -90,26 +99,30 @@ class LedgerOutbox:
         self._gather_s = gather_s
         self._claimed_at_s = float("-inf")
         self._owes_own = True
+        self._under_way: asyncio.Task[None] | None = None
         self.stored = 0
         self.set_aside = 0
 
     async def run(self) -> None:
         """Store until cancelled. Away Redis or PostgreSQL are waited for, with backoff and jitter."""
         failures = 0
-        while True:
-            raise_if_cancelled()
-            try:
-                handled = await self._work(self._block_ms)
-                failures = 0
-                if 0 < handled < self._batch:
-                    await asyncio.sleep(self._gather_s)
-            except _AWAY as error:
-                # What was read and not stored is still ours in the stream.
-                self._owes_own = True
-                failures += 1
-                delay_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
-                log.warning("outbox waits", error=str(error), failures=failures, again_in_s=round(delay_s, 2))
-                await asyncio.sleep(delay_s)
+        try:
+            while True:
+                raise_if_cancelled()
+                try:
+                    handled = await self._work(self._block_ms)
+                    failures = 0
+                    if 0 < handled < self._batch:
+                        await asyncio.sleep(self._gather_s)
+                except _AWAY as error:
+                    # What was read and not stored is still ours in the stream.
+                    self._owes_own = True
+                    failures += 1
+                    delay_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+                    log.warning("outbox waits", error=str(error), failures=failures, again_in_s=round(delay_s, 2))
+                    await asyncio.sleep(delay_s)
+        finally:
+            await self._stop_storing()
 
     async def drain(self, timeout_s: float = 5.0) -> bool:
         """Store what is in the stream, for a stop in order; tell whether all of it was. Not while `run` runs."""
@@ -122,26 +135,55 @@ class LedgerOutbox:
                         return True
         except _AWAY as error:
             log.warning("outbox not drained; the rest is stored at the next start", error=str(error) or "too slow")
+        finally:
+            await self._stop_storing()
         return False
 
     async def _work(self, block_ms: int) -> int:
-        """Handle one batch: what dead consumers left, what is owed from before, or what is new. Return its size."""
+        """Handle one batch; return its size.
+
+        A whole batch is stored while the next is read: how fast a backlog goes is the slower of the two, not both together.
+        """
+        entries = await self._next(block_ms)
+        batch = await self._parse(entries)
+        await self._stored()
+        if len(entries) < self._batch:
+            await self._keep(batch)
+        else:
+            self._under_way = asyncio.create_task(self._keep(batch), name="outbox store")
+        return len(entries)
+
+    async def _next(self, block_ms: int) -> list[Entry]:
+        """Read what dead consumers left, what is owed from before, or what is new."""
         if time.monotonic() - self._claimed_at_s > self._claim_after_ms / 1000:
+            await self._stored()
             if entries := await self._claim():
-                return await self._handle(entries)
+                return entries
             await self._forget_dead_consumers()
             self._claimed_at_s = time.monotonic()
         if self._owes_own:
+            await self._stored()
             if entries := await self._read("0", None):
-                return await self._handle(entries)
+                return entries
             self._owes_own = False
-        return await self._handle(await self._read(">", block_ms))
+        return await self._read(">", block_ms)
 
-    async def _handle(self, entries: Sequence[Entry]) -> int:
-        if not entries:
-            return 0
-        parsed: list[Parsed] = []
-        dead: list[DeadLetter] = []
+    async def _stored(self) -> None:
+        """Wait until the batch under way is stored; raises why it is not."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            try:
+                await under_way
+            finally:
+                await end_tasks(under_way)
+
+    async def _stop_storing(self) -> None:
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            await end_tasks(under_way)
+
+    async def _parse(self, entries: Sequence[Entry]) -> _Batch:
+        batch = _Batch([entry.id for entry in entries])
         for number, entry in enumerate(entries):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -149,17 +191,21 @@ class LedgerOutbox:
                 continue  # taken off the stream by somebody; only the group still remembers it
             fields = _text(entry.fields)
             try:
-                parsed.append((entry, parse_event(fields)))
+                batch.parsed.append((entry, parse_event(fields)))
             except ValueError as error:
-                dead.append(DeadLetter(entry.id, fields, str(error)))
-        await self._set_aside(dead)
-        await self._store(parsed)
-        ids = [entry.id for entry in entries]
+                batch.dead.append(DeadLetter(entry.id, fields, str(error)))
+        return batch
+
+    async def _keep(self, batch: _Batch) -> None:
+        """Store a batch, and take it off the stream."""
+        if not batch.ids:
+            return
+        await self._set_aside(batch.dead)
+        await self._store(batch.parsed)
         async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.xack(self._stream, GROUP, *ids)
-            pipeline.xdel(self._stream, *ids)
+            pipeline.xack(self._stream, GROUP, *batch.ids)
+            pipeline.xdel(self._stream, *batch.ids)
             await pipeline.execute()
-        return len(entries)
 
     async def _store(self, parsed: Sequence[Parsed]) -> None:
         """Store in one transaction; where PostgreSQL refuses a value, halve until it is alone, and set it aside."""

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 
 _INCLUDE = re.compile(r"^--- include (.+)$", re.MULTILINE)
@@ -43,9 +44,14 @@ def _code(source: str) -> str:
 
 def load_scripts(replaced: Mapping[str, str] | None = None) -> dict[str, Script]:
     """Read all scripts; `replaced` gives other sources for included parts (tests bring a clock of their own)."""
+    return dict(_read(tuple((replaced or {}).items())))
+
+
+@lru_cache(maxsize=4)
+def _read(replaced: tuple[tuple[str, str], ...]) -> Mapping[str, Script]:
     folder = resources.files("ami_rotator.pool") / "lua"
     parts = {file.name.removesuffix(".lua"): file.read_text() for file in (folder / "include").iterdir()}
-    parts.update(replaced or {})
+    parts.update(replaced)
 
     def include(match: re.Match[str]) -> str:
         return "\n".join(parts[name] for name in match[1].split())

@@ -345,6 +345,34 @@ async def test_an_emptied_redis_is_gone_on_with(redis_client: Redis, database: D
     assert [str(row["reservation_id"]) for row in await rows(database)] == [before, after]
 
 
+async def test_while_a_whole_batch_is_stored_the_next_is_read_and_a_stop_in_the_midst_loses_nothing(
+    redis_client: Redis, database: Database
+) -> None:
+    calls = uuids(6)
+    await append(redis_client, *(assigned(call) for call in calls), *(ended(call) for call in calls))
+    outbox = LedgerOutbox(redis_client, database, "main", "one", batch=3)
+
+    async def two_batches_are_read() -> bool:
+        groups = await redis_client.xinfo_groups(STREAM)
+        return bool(groups) and groups[0]["pending"] == 6
+
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE calls IN EXCLUSIVE MODE")
+        async with running(outbox):
+            await until(two_batches_are_read)
+            await asyncio.sleep(0.1)
+            assert outbox.stored == 0
+            assert await two_batches_are_read()
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "outbox store"]
+
+    assert await outbox.drain()
+    assert [(str(row["reservation_id"]), row["outcome"]) for row in await rows(database)] == [
+        (call, "answered") for call in calls
+    ]
+    assert await redis_client.xlen(STREAM) == 0
+    assert (await redis_client.xpending(STREAM, GROUP))["pending"] == 0
+
+
 async def test_a_consumer_ends_at_whatever_moment_it_is_cancelled(redis_client: Redis, database: Database) -> None:
     for n in range(40):
         await append(redis_client, *(assigned(call) for call in uuids(10)))
