@@ -26,7 +26,7 @@ Words = tuple[str | int | float, ...]
 
 @dataclass(slots=True)
 class _Call:
-    """A script of its own, or, with a name, a part of the script that calls share."""
+    """A script of its own, or by `name` a part of the script that the calls of a lane share."""
 
     script: Script
     name: str
@@ -38,9 +38,11 @@ class _Call:
 class _Lane:
     """Those that leave in the order they came: at most `most` pipelines are under way, each with `together` at the most.
 
-    What need not have its answer at once leaves `gather_s` after the first that waits, or with a full pipeline.
+    What need not have its answer at once leaves `gather_s` after the first that waits, or with a full pipeline. With a
+    script that is `shared` a pipeline is one run of it.
     """
 
+    shared: Script | None
     most: int
     together: int
     gather_s: float = 0.0
@@ -52,24 +54,24 @@ class _Lane:
 class Flights:
     """Runs scripts of one tag; what is asked while pipelines are under way leaves with the next.
 
-    What `ask` asks goes into one run of the script `together` (lua/together-1.lua), after what `zone` returns. A call to be
-    placed waits for `assign`; what is only told (`confirm`, `release`) travels behind it, in short pipelines. What runs
-    alone has a lane of its own as well. All lanes lead over one connection.
+    What waits of `assign` goes into one run of the script `ask` (lua/ask-1.lua), after what `zone` returns: a call to be
+    placed waits for it. What is only told (`confirm`, `release`) travels behind, in runs of `tell`. What runs alone has a
+    lane of its own as well. All lanes lead over one connection.
 
     A pipeline that fails as a whole fails each of its calls, and those that wait behind it, so that nobody waits for a dead
     server twice; a script's own error fails its caller only. Pipelines are sent again when their reply was lost: each script
     may run twice.
     """
 
-    def __init__(self, redis: RedisClient, tag: str, together: Script, zone: Callable[[], Words]) -> None:
+    def __init__(self, redis: RedisClient, tag: str, ask: Script, tell: Script, zone: Callable[[], Words]) -> None:
         self._redis = redis
         self._trips = trips_with(redis)
         self._tag = tag
-        self._together = together
+        self._ask, self._tell = ask, tell
         self._zone = zone
-        self._first = _Lane(3, _TOGETHER)
-        self._behind = _Lane(2, _TOGETHER, _GATHER_S)
-        self._jobs = _Lane(2, _JOBS_TOGETHER)
+        self._first = _Lane(ask, 3, _TOGETHER)
+        self._behind = _Lane(tell, 2, _TOGETHER, _GATHER_S)
+        self._jobs = _Lane(None, 2, _JOBS_TOGETHER)
         self._loading: set[asyncio.Task[None]] = set()
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
@@ -78,7 +80,8 @@ class Flights:
 
     async def ask(self, name: str, *args: str | int | float) -> Any:
         """Ask `assign`, `confirm` or `release`; raises RedisError, OSError or TimeoutError."""
-        return await self._leave(self._first if name == "assign" else self._behind, self._together, name, args)
+        lane, script = (self._first, self._ask) if name == "assign" else (self._behind, self._tell)
+        return await self._leave(lane, script, name, args)
 
     def _leave(self, lane: _Lane, script: Script, name: str, args: Words) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
@@ -108,15 +111,16 @@ class Flights:
                 self._fly(lane, calls)
 
     def _fly(self, lane: _Lane, calls: Sequence[_Call], *, is_second: bool = False) -> None:
-        if shares := bool(calls[0].name):  # all of a lane do, or none
+        commands: list[Command]
+        if lane.shared is not None:
             words = [word for call in calls for word in (call.name, len(call.args), *call.args)]
-            commands: list[Command] = [("EVALSHA", self._together.sha, 1, self._tag, *self._zone(), *words)]
+            commands = [("EVALSHA", lane.shared.sha, lane.shared.keys, self._tag, *self._zone(), *words)]
         else:
             commands = [("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args) for call in calls]
 
         def landed(outcome: list[Any] | Exception) -> None:
             answers: Any = outcome
-            if shares and not isinstance(outcome, Exception):
+            if lane.shared is not None and not isinstance(outcome, Exception):
                 # They share its error, if the run has one.
                 answers = [outcome[0]] * len(calls) if isinstance(outcome[0], Exception) else outcome[0]
             if isinstance(answers, Exception):

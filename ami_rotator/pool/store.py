@@ -45,7 +45,7 @@ class PoolStore:
         self._zone = zone
         self._clock = clock or SystemClock()
         self._scripts = scripts or load_scripts()
-        self._flights = Flights(redis, self.tag, self._scripts["together"], self.zone_args)
+        self._flights = Flights(redis, self.tag, self._scripts["ask"], self._scripts["tell"], self.zone_args)
         self._offsets: tuple[str, str, str] = ("0", "0", "0")
         self._offsets_until_s = float("-inf")
         self._asked: Counter[str] = Counter()

@@ -39,7 +39,7 @@ def shared_round_trip(redis: RedisClient) -> Callable[[int], Awaitable[None]]:
     """Return the same script by the way that the pool's scripts take: many waiting calls in one round trip."""
     sha = hashlib.sha1(_ONE_LINE.encode(), usedforsecurity=False).hexdigest()
     script = Script("floor", _ONE_LINE, sha, 1)
-    flights = Flights(redis, "{bench}", script, tuple)
+    flights = Flights(redis, "{bench}", script, script, tuple)
 
     async def work(_: int) -> None:
         await flights.run(script)

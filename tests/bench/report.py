@@ -88,7 +88,7 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
 
 - **Redis.** Of a script that assigned alone, 83,000 of 497,000 instructions were spent before its first own line:
   reading its arguments, making its functions anew, the time. A script that returns 1 takes 11,000. Calls that wait at
-  the same moment now share one run (`pool/lua/together-1.lua`): 375,000 for an assignment, 266,000 for a release
+  the same moment now share one run (`pool/lua/include/together.lua`): 375,000 for an assignment, 266,000 for a release
   (368,000 before). What is left is some 13 commands and the packing of two records each way; no single one of them is
   more than a tenth.
 - **Its memory.** The embedded Valkey allocates with glibc, which was a third of its time. It may keep more freed blocks

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from ami_rotator.ledger.database import Database
-from ami_rotator.ledger.outbox import Entry, LedgerOutbox, Parsed
+from ami_rotator.ledger.outbox import Entry, LedgerOutbox, Parsed, _Batch
 
 READ, STORED, COMMITTED = "read", "stored", "committed"
 
@@ -21,26 +21,28 @@ class Victim(LedgerOutbox):
 
     point = READ
     at_batch = 1
-    batches = 0
+    read = 0
+    begun = 0  # to be stored
 
-    async def _handle(self, entries: Sequence[Entry]) -> int:
+    async def _parse(self, entries: Sequence[Entry]) -> _Batch:
         if entries:
-            self.batches += 1
-        self._die(READ)
-        return await super()._handle(entries)
+            self.read += 1
+        self._die(READ, self.read)
+        return await super()._parse(entries)
 
     async def _store(self, parsed: Sequence[Parsed]) -> None:
-        if self.point == STORED and self.batches >= self.at_batch:
+        self.begun += 1
+        if self.point == STORED and self.begun >= self.at_batch:
             # Inside the transaction, after its last statement: PostgreSQL takes it all back.
             async with self._database.transaction() as connection:
                 rows = [event.model_dump(mode="json") for _, event in parsed if event.event == "assigned"]
                 await connection.execute(self._database.query("store_assigned"), rows)
-                self._die(STORED)
+                self._die(STORED, self.begun)
         await super()._store(parsed)
-        self._die(COMMITTED)
+        self._die(COMMITTED, self.begun)
 
-    def _die(self, point: str) -> None:
-        if self.point == point and self.batches >= self.at_batch:
+    def _die(self, point: str, batches: int) -> None:
+        if self.point == point and batches >= self.at_batch:
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -39,7 +39,8 @@ return answers
 
 def flights(redis: RedisClient) -> Flights:
     sha = hashlib.sha1(_SHARED.encode(), usedforsecurity=False).hexdigest()
-    return Flights(redis, "{test}", Script("shared", _SHARED, sha, 1), tuple)
+    shared = Script("shared", _SHARED, sha, 1)
+    return Flights(redis, "{test}", shared, shared, tuple)
 
 
 async def test_a_call_that_asks_as_soon_as_the_flights_have_landed_is_answered(redis_client: Redis) -> None:
@@ -195,5 +196,5 @@ async def test_calls_that_travel_together_get_a_caller_id_each(redis_client: Red
     scripts = (await redis_client.info("commandstats"))["cmdstat_evalsha"]["calls"]
     given = {item.caller_id for item in found if isinstance(item, Assignment)}
     assert len(given) == 64
-    assert scripts < 10
+    assert scripts <= 16  # a run has eight at the most
     assert await violations(redis_client, pool.tag) == []
