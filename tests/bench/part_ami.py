@@ -15,7 +15,7 @@ from tests.bench.part_http import daemon_settings
 from tests.bench.processes import Helper, TimedDaemon, cpu_s, helper, timed_daemon
 
 PART = "ami"
-KNEE = "knee: the highest rate that holds"
+KNEE = "knee: the highest rate that holds its p99 within 10 ms"
 _SETTLE_S = 4.0
 _HOLDS_P99_MS = 10.0
 _P50_MS, _P99_MS = 1.0, 10.0
@@ -32,11 +32,14 @@ class _Stage:
 
     @property
     def holds(self) -> bool:
-        """The rate was reached, nearly all numbers were ours, and they were written in time."""
+        """The rate was reached, no rule broken, and 99 of 100 Setvars written within 10 ms.
+
+        How many of them the dialplan waited for is a figure of its own: the window of VICIdial's `call_log` is narrower, and
+        who is late asks over HTTP.
+        """
         answer = self.answered
         return bool(
             answer["placed_per_s"] >= 0.9 * self.rate
-            and answer["own"] <= 0.01 * answer["presented"]
             and self.written.ms(0.99) <= _HOLDS_P99_MS
             and not answer["violations"]
             and not answer["cut_off"]

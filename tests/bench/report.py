@@ -44,12 +44,15 @@ _PARTS: Mapping[str, tuple[str, str]] = {
     "ami": (
         "The AMI path",
         "Pretend Asterisks with whole event streams (some 70 events and 32 kB a call) in one process, the daemon in another,"
-        " no HTTP: a call that AMI does not serve in the few milliseconds of VICIdial's `call_log` keeps its own number.",
+        " no HTTP: a call that AMI does not serve in the few milliseconds of VICIdial's `call_log` keeps its own number here"
+        " and would ask over HTTP.",
     ),
     "asterisk": (
         "A real Asterisk",
-        "Asterisk as VICIdial sets it up, with the hook, its `call_log` and a SIP carrier. The hook can ask nobody over"
-        " HTTP: what AMI or the feed did not bring in time would stay VICIdial's own.",
+        "Asterisk as VICIdial sets it up, with the hook, a stand-in for its `call_log` that takes as long as VICIdial's own"
+        " was measured to (4 ms in the middle, 140 ms at p99, and 1 to 2 ms more), and a SIP carrier. The hook can ask"
+        " nobody over HTTP: what did not come in time would stay VICIdial's own. *ami*: by AMI alone; *feed*: with"
+        " VICIdial's database, so that the number waits in AstDB, put there over AMI.",
     ),
     "growth": (
         "More caller-IDs",
@@ -84,7 +87,8 @@ _PARTS: Mapping[str, tuple[str, str]] = {
 
 _PROFILE = """### Where the time goes
 
-Profiled with callgrind (instructions of Valkey 9.1, which other work on the machine does not change) and py-spy, 2026-11-25.
+Profiled with callgrind (instructions of Valkey 9.1, which other work on the machine does not change), perf, py-spy, SLOWLOG
+and `INFO commandstats`, 2026-11-25 and 26.
 
 - **Redis.** Of a script that assigned alone, 83,000 of 497,000 instructions were spent before its first own line:
   reading its arguments, making its functions anew, the time. A script that returns 1 takes 11,000. Calls that wait at
@@ -93,15 +97,27 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   more than a tenth.
 - **Its memory.** The embedded Valkey allocates with glibc, which was a third of its time. It may keep more freed blocks
   now: 147 µs for an assignment and its release instead of 200, for 15 MB. A Redis with jemalloc has no need of it.
-- **A single call, Redis.** 254 µs for an assignment that comes alone (`INFO commandstats`, 2026-11-26): some 50 before its
-  first own line (74 functions made anew, 0.35 µs each), 24 for `INFO server`, which tells whether this is still the
-  process on which the pool was opened, 60 for the other commands, the rest is Lua. Eight that share a run take 150 each.
+- **A single call, Redis.** 250 µs for an assignment that comes alone: some 50 before its first own line, 23 for `INFO
+  server`, which tells whether this is still the process on which the pool was opened, 60 for the other commands, the rest
+  is Lua. Eight that share a run take 150 each. After 10 ms in which the processor did something else the same takes 500 to
+  600 µs, 170 of them before its first line: at a few calls a second it is the caches that are waited for.
+- **What calls waited for.** Jobs that count states and warm pools, and fill these, ran scripts of up to 700 commands: 3 to
+  8 ms, several a second, and a call that came meanwhile waited. No script that a daemon runs by itself should take longer
+  than half a millisecond now (`pool/survey.py`), and calls share a run by eight at the most, so that Python works at the
+  answers of one run while Redis works at the next.
 - **Python.** redis-py took 290 µs for a call that waits alone, a kept connection of its own 120. Its answers are now
   handed over as they are read (`pool/wire.py`), in the same turn of the event loop, and assignments do not stand behind
-  what is only told. With 16 that ask at once 3,900 a second became 4,600. The line in the log is 15 µs of 130.
-- **AMI.** At 500 calls a second AMI brings 35,000 events and 16 MB a second, of which 6,600 events tell anything: those
-  are found by one search, and only the fields that are asked for are read. Searching for garbage was 4 % of the daemon.
-  What is left: 30 % finding events, 22 % following calls, 25 % asking Redis, 9 % the ledger, 5 % the log, 5 % jobs.
+  what is only told. The line in the log is 15 µs of 130.
+- **Which Python.** These figures are of Debian's Python 3.11. One built without profile-guided optimization, as pyenv
+  builds it by default, takes a fifth more: 497 µs instead of 406 for an answer of `/next-cid`.
+- **AMI.** At 500 calls a second AMI brings 35,000 events and 16 MB a second, of which 6,600 events tell anything. They are
+  told by their name: cutting the bytes at blank lines and looking at a few bytes of each event takes a third of the time
+  that a search through all bytes took. Only the fields that are asked for are read. What is left is flat: 19 % reading
+  bytes, 25 % following calls, 25 % asking Redis, 8 % the ledger, 6 % counting and the log, 4 % jobs. At 500 calls a second
+  simulator, daemon, Redis and PostgreSQL together want one and a half of the two processors, and wait for one another.
+- **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second: 0.6 until the
+  event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. What `call_log` leaves is less than that for a
+  few calls in a hundred. They ask over HTTP; with the feed none has to.
 - **Filling a pool.** 35 µs of Redis a caller-ID became 18: new ones of a leaf are filed by one command.
 - **`/next-cid`.** aiohttp itself (reading, routing, eight headers, writing) is about half, choosing and recording a
   caller-ID a third.

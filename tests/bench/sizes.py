@@ -19,7 +19,7 @@ class Size:
     round_s: float = 3.0
     http_requests: int = 6_000
     ami_dialers: int = 20
-    ami_rates: tuple[int, ...] = (100, 300, 500, 1000)
+    ami_rates: tuple[int, ...] = (100, 200, 300, 400, 500, 1000)
     ami_s: float = 10.0
     asterisk_rate: float = 30.0
     asterisk_s: float = 60.0
