@@ -42,7 +42,7 @@ class DialerActions(Protocol):
 
 @dataclass(slots=True)
 class CallLine:
-    """One call. `waiting` holds what is still to be done, in order.
+    """One call. `waiting` holds what is still to be done, in order, while `work` is under way.
 
     `number` is what was assigned to it, as it is presented; `is_in_astdb` while that may still stand in AstDB.
     """
@@ -51,7 +51,7 @@ class CallLine:
     began_s: float
     seen_s: float = 0.0
     waiting: deque[Fact] = field(default_factory=deque)
-    worker: asyncio.Task[None] | None = None
+    work: asyncio.Future[None] | None = None
     reservation: ReservationId | None = None
     number: str = ""
     has_trunk: bool = False

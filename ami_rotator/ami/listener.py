@@ -17,7 +17,7 @@ from ami_rotator.ami.tracker import Tracker
 from ami_rotator.cancellation import end_tasks, raise_if_cancelled
 from ami_rotator.clock import Clock
 from ami_rotator.domain.numbers import Presentation, parse_number, present
-from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, Dialer, End, ReservationId
+from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, Dialer, End, Miss, ReservationId
 from ami_rotator.errors import DialerUnavailableError, RotatorError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
@@ -36,7 +36,9 @@ _BLIND_MOST_S = 900.0
 class Listener:
     """Feed one dialer's events, in arrival order, to `on_event`.
 
-    The tracker runs at once; what needs Redis is done in order for each call and side by side for different calls.
+    The tracker runs at once; what needs Redis is done in order for each call and side by side for different calls. A number
+    is asked for in the turn of the loop in which the event is read, and set in that in which the answer is: with many
+    calls each further turn is a millisecond of the few that the dialplan leaves.
     """
 
     def __init__(
@@ -147,8 +149,7 @@ class Listener:
             call.seen_s = self._clock.monotonic_s()
             call.is_seen = True
         call.waiting.append(fact)
-        if call.worker is None:
-            call.worker = asyncio.create_task(self._work(name, call), name=f"call {name}")
+        self._go_on(name, call)
 
     @property
     def is_up(self) -> bool:
@@ -170,17 +171,20 @@ class Listener:
         now = self._clock.monotonic_s()
         for name, call in list(self._calls.items()):
             lost = call.reservation in gone if call.reservation else now - call.began_s > self._give_up_s
-            if lost and call.worker is None:
+            if lost and call.work is None:
                 del self._calls[name]
 
     async def drain(self, within_s: float) -> None:
         """Finish what is under way, for so many seconds at the most."""
         if self._resync is not None:
             await end_tasks(self._resync)
-        workers = [call.worker for call in self._calls.values() if call.worker]
-        if workers:
-            _, late = await asyncio.wait(workers, timeout=within_s)
-            await end_tasks(*late)
+        until_s = self._clock.monotonic_s() + within_s
+        while under_way := [call.work for call in self._calls.values() if call.work]:
+            left_s = until_s - self._clock.monotonic_s()
+            if left_s <= 0:
+                await end_tasks(*under_way)
+                return
+            await asyncio.wait(under_way, timeout=left_s)
 
     async def _compare(self) -> None:
         wait_s = _RETRY_FIRST_S
@@ -200,15 +204,25 @@ class Listener:
                 self._log.info("connected", differences=done or "none")
                 return
 
+    def _go_on(self, name: str, call: CallLine) -> None:
+        """Take what waits, unless something is under way. A call asks for its number at once, without a task."""
+        if call.work is not None or not call.waiting:
+            return
+        fact = call.waiting[0]
+        if isinstance(fact, CallSeen):
+            call.waiting.popleft()
+            self._see(name, call, fact)
+            self._go_on(name, call)
+        else:
+            call.work = asyncio.create_task(self._work(name, call), name=f"call {name}")
+
     async def _work(self, name: str, call: CallLine) -> None:
         try:
-            while call.waiting:
+            while call.waiting and not isinstance(call.waiting[0], CallSeen):
                 fact = call.waiting.popleft()
                 if isinstance(fact, CallAnnounced):
                     if self._mode != "push":
                         await self._ahead.assign(fact, call)
-                elif isinstance(fact, CallSeen):
-                    await self._assign(fact, call)
                 elif isinstance(fact, TrunkBegan):
                     await self._confirm(fact, call)
                 elif isinstance(fact, CallEnded):
@@ -219,7 +233,8 @@ class Listener:
             self._log.exception("a call could not be followed", call=name)
             self._calls.pop(name, None)
         finally:
-            call.worker = None
+            call.work = None
+        self._go_on(name, call)
 
     async def sweep(self) -> str:
         """End what was assigned to calls that were announced and never came; return how many, for people."""
@@ -227,14 +242,15 @@ class Listener:
         stale = [
             call
             for call in self._calls.values()
-            if call.is_asked and not call.is_seen and not call.has_trunk and not call.waiting and call.worker is None
+            if call.is_asked and not call.is_seen and not call.has_trunk and not call.waiting and call.work is None
             and now - call.began_s > _UNDIALLED_MOST_MS / 1000
         ]  # fmt: skip
         for call in stale:
             self.on_fact(CallEnded(call.key, End("not_dialled", dialled=False)))
         return f"{self._dialer}: {len(stale)} announced calls never came" if stale else ""
 
-    async def _assign(self, fact: CallSeen, call: CallLine) -> None:
+    def _see(self, name: str, call: CallLine, fact: CallSeen) -> None:
+        """Ask for the number of a call, where that has not been done."""
         if call.has_trunk:
             return
         if call.number and self._mode == "direct" and fact.kind == "auto":
@@ -242,11 +258,28 @@ class Listener:
         if not fact.campaign or call.is_asked or self._mode == "push":
             return
         call.is_asked = True
-        found = await self._assigner.assign(
-            CallRequest(fact.key, fact.dialled, Campaign(fact.campaign), "ami", fact.agent, fact.lead_id)
-        )
-        if not isinstance(found, Assignment) or found.ended:
-            return
+        answered = call.work = asyncio.get_running_loop().create_future()
+
+        def assigned(found: Assignment | Miss) -> None:
+            call.work = None
+            try:
+                if isinstance(found, Assignment) and not found.ended:
+                    self._set(fact, call, found)
+            except Exception:
+                self._log.exception("a call could not be followed", call=name)
+            if not answered.done():
+                answered.set_result(None)
+            self._go_on(name, call)
+
+        request = CallRequest(fact.key, fact.dialled, Campaign(fact.campaign), "ami", fact.agent, fact.lead_id)
+        try:
+            self._assigner.assign_then(request, assigned)
+        except Exception:
+            self._log.exception("a call could not be followed", call=name)
+            call.work = None
+
+    def _set(self, fact: CallSeen, call: CallLine, found: Assignment) -> None:
+        """Tell the dialer the number of a call."""
         call.reservation = found.reservation
         if call.has_trunk:
             # Nothing is set on a channel after its trunk leg exists (DESIGN.md rule 8); confirm gives the number back.

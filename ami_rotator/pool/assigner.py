@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -19,6 +19,7 @@ from ami_rotator.metrics import Metrics
 from ami_rotator.pool.answer_times import AnswerTimes
 from ami_rotator.pool.explaining import Explanation, explain
 from ami_rotator.pool.policy_terms import shared_groups, terms_of
+from ami_rotator.pool.question import Question
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.trial import Trial, filed_rungs, gathered, spread
 
@@ -77,18 +78,39 @@ class Assigner:
         A destination that cannot be read as a number has no area: it gets the last rungs.
         """
         began = self._clock.monotonic_s()
-        asked = self._look_up(request.campaign, request.dialled)
-        reservation = ReservationId(str(uuid.uuid4()))
         found: Assignment | Miss
         try:
-            found = await self._pool.assign(
-                reservation, request, asked.destination, asked.area, asked.steps, asked.terms
-            )
+            found = await self._pool.assign(self._question(request))
         except PoolUnavailableError as error:
             found = Miss("unavailable", str(error))
-        # Told of at the loop's next turn: of the dialplan's few milliseconds, metrics and a line in the log take a tenth.
-        asyncio.get_running_loop().call_soon(self._record, request, found, self._clock.monotonic_s() - began)
+        self._note(request, found, began)
         return found
+
+    def assign_then(self, request: CallRequest, then: Callable[[Assignment | Miss], None]) -> None:
+        """As `assign`: `then` is called once, in the very turn of the loop in which the answer is read."""
+        began = self._clock.monotonic_s()
+
+        def told(outcome: Assignment | Miss | Exception) -> None:
+            found: Assignment | Miss
+            if isinstance(outcome, Exception):
+                found = Miss("unavailable", str(outcome))
+                if not isinstance(outcome, PoolUnavailableError):
+                    self._log.error("no answer could be made of what Redis said", exc_info=outcome)
+            else:
+                found = outcome
+            then(found)
+            self._note(request, found, began)
+
+        self._pool.assign_then(self._question(request), told)
+
+    def _question(self, request: CallRequest) -> Question:
+        asked = self._look_up(request.campaign, request.dialled)
+        reservation = ReservationId(str(uuid.uuid4()))
+        return Question(reservation, request, asked.destination, asked.area, asked.steps, asked.terms)
+
+    def _note(self, request: CallRequest, found: Assignment | Miss, began_s: float) -> None:
+        # Told of at the loop's next turn: of the dialplan's few milliseconds, metrics and a line in the log take a tenth.
+        asyncio.get_running_loop().call_soon(self._record, request, found, self._clock.monotonic_s() - began_s)
 
     async def explain(self, campaign: Campaign, dialled: str, lead_id: str = "") -> Explanation:
         """Return what a call would get now, and why, without giving it.

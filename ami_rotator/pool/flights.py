@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import structlog
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ami_rotator.pool.connect import RedisClient
@@ -24,6 +25,48 @@ _GATHER_S = 0.003
 Words = tuple[str | int | float, ...]
 
 
+class Answer(Protocol):
+    """Whom a call's answer is for: the future of a task that waits, or `Told`."""
+
+    def done(self) -> bool:
+        """Tell whether nobody waits any more."""
+
+    def set_result(self, result: Any, /) -> None:
+        """Tell the answer."""
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Tell why there is none."""
+
+
+class Told:
+    """Tells an answer, or why there is none, in the very turn of the loop in which it is read.
+
+    A task that waits is woken at the next turn, which with many calls is a millisecond later.
+    """
+
+    __slots__ = ("_is_done", "_then")
+
+    def __init__(self, then: Callable[[Any], None]) -> None:
+        self._then = then
+        self._is_done = False
+
+    def done(self) -> bool:
+        """Tell whether it was told."""
+        return self._is_done
+
+    def set_result(self, result: Any, /) -> None:
+        """Tell the answer."""
+        self._is_done = True
+        try:
+            self._then(result)
+        except Exception:  # a defect of the one must not cost the others on this wire their answers
+            structlog.get_logger("redis").exception("an answer could not be taken")
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Tell why there is none."""
+        self.set_result(exception)
+
+
 @dataclass(slots=True)
 class _Call:
     """A script of its own, or by `name` a part of the script that the calls of a lane share."""
@@ -31,7 +74,7 @@ class _Call:
     script: Script
     name: str
     args: Words
-    answer: asyncio.Future[Any]
+    answer: Answer
 
 
 @dataclass(slots=True)
@@ -67,7 +110,7 @@ class Flights:
         self._redis = redis
         self._trips = trips_with(redis)
         self._tag = tag
-        self._ask, self._tell = ask, tell
+        self._assigning, self._telling = ask, tell
         self._zone = zone
         self._first = _Lane(ask, 3, _TOGETHER)
         self._behind = _Lane(tell, 2, _TOGETHER, _GATHER_S)
@@ -76,25 +119,33 @@ class Flights:
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""
-        return await self._leave(self._jobs, script, "", args)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._leave(self._jobs, _Call(script, "", args, answer))
+        return await answer
 
     async def ask(self, name: str, *args: str | int | float) -> Any:
         """Ask `assign`, `confirm` or `release`; raises RedisError, OSError or TimeoutError."""
-        lane, script = (self._first, self._ask) if name == "assign" else (self._behind, self._tell)
-        return await self._leave(lane, script, name, args)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._ask(name, args, answer)
+        return await answer
 
-    def _leave(self, lane: _Lane, script: Script, name: str, args: Words) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
-        lane.waiting.append(_Call(script, name, args, answer))
+    def ask_then(self, name: str, args: Words, then: Callable[[Any], None]) -> None:
+        """As `ask`: `then` is called with the answer, or with the error, as soon as it is here."""
+        self._ask(name, args, Told(then))
+
+    def _ask(self, name: str, args: Words, answer: Answer) -> None:
+        lane, script = (self._first, self._assigning) if name == "assign" else (self._behind, self._telling)
+        self._leave(lane, _Call(script, name, args, answer))
+
+    def _leave(self, lane: _Lane, call: _Call) -> None:
+        lane.waiting.append(call)
         if lane.flying >= lane.most:
-            return answer  # it leaves when one of them lands
+            return  # it leaves when one of them lands
         if not (lane.flying or lane.gather_s) or len(lane.waiting) >= lane.together:
             self._take_off(lane)
         elif lane.departure is None:
             # Others that ask in this turn of the loop, or within those milliseconds, come along.
-            lane.departure = loop.call_later(lane.gather_s, self._take_off, lane)
-        return answer
+            lane.departure = asyncio.get_running_loop().call_later(lane.gather_s, self._take_off, lane)
 
     def _take_off(self, lane: _Lane) -> None:
         if lane.departure is not None:

@@ -14,24 +14,21 @@ import orjson
 from ami_rotator.cancellation import two_at_a_time
 from ami_rotator.domain.caller_id import CallerId
 from ami_rotator.domain.campaign import CampaignPolicy, policy_from_dict
-from ami_rotator.domain.held import HeldCall
-from ami_rotator.domain.ladder import Step
 from ami_rotator.domain.types import (
     E164,
     Area,
     Assignment,
     CallKey,
-    CallRequest,
     Campaign,
     End,
     Group,
     Miss,
     ReservationId,
-    Rung,
 )
 from ami_rotator.domain.windows import zone_named, zone_offsets
 from ami_rotator.pool.policy_terms import warm_pool
 from ami_rotator.pool.put_words import words_of
+from ami_rotator.pool.question import Question, read_answer
 from ami_rotator.pool.survey import (
     CALLS_PER_MINUTE,
     DEMAND_INTERVAL_MS,
@@ -74,28 +71,31 @@ class RedisPool(PoolSurvey):
     which offsets of the zone to send along.
     """
 
-    async def assign(
-        self,
-        reservation: ReservationId,
-        request: CallRequest,
-        destination: E164 | None,
-        area: Area,
-        steps: Sequence[Step],
-        terms: str = "",
-    ) -> Assignment | Miss:
-        """Give a call its caller-ID, walking the steps in order; the same call gets the same answer.
+    async def assign(self, question: Question) -> Assignment | Miss:
+        """Give a call its caller-ID, walking the steps in order; the same call gets the same answer."""
+        return self._given(question, await self._ask("assign", *self._words(question)))
 
-        `reservation` is the id a new reservation will have: sending it twice makes one. `area` is the destination's; `terms`
-        what the campaign's policy says beyond its ladder (`policy_terms.terms_of`).
-        """
+    def assign_then(self, question: Question, then: Callable[[Assignment | Miss | Exception], None]) -> None:
+        """As `assign`: `then` is called as soon as the answer is here, with a PoolUnavailableError where there is none."""
+
+        def told(answer: Any) -> None:
+            found: Assignment | Miss | Exception
+            try:
+                found = answer if isinstance(answer, Exception) else self._given(question, answer)
+            except Exception as error:  # no answer of ours; whoever waits must be told
+                found = error
+            then(found)
+
+        self._ask_then("assign", self._words(question), told)
+
+    def _words(self, question: Question) -> tuple[str | int | float, ...]:
+        request = question.request
         key = request.key
-        pool = warm_pool(request.campaign, area, steps)
-        answer = await self._ask(
-            "assign",
-            reservation,
+        return (
+            question.reservation,
             self.ttl_ms,
             request.campaign,
-            destination or "",
+            question.destination or "",
             request.dialled,
             key.dialer,
             key.code,
@@ -103,51 +103,20 @@ class RedisPool(PoolSurvey):
             request.agent,
             request.lead_id,
             request.source,
-            pool,
-            self._ladder_text(steps),
-            terms,
+            warm_pool(request.campaign, question.area, question.steps),
+            self._ladder_text(question.steps),
+            question.terms,
             self.server,
         )
+
+    def _given(self, question: Question, answer: Sequence[Any]) -> Assignment | Miss:
+        pool = warm_pool(question.request.campaign, question.area, question.steps)
         if pool and answer[0] in ("new", "miss"):
             self._asked[pool] += 1
-        if answer[0] == "miss":
-            return Miss(answer[1], answer[2])
-        status, found, caller_id, rung, group, found_area, carrier, meta, warm, at_ms, why = answer
-        if found == reservation and status != "ended":
-            self.book.note(
-                HeldCall(
-                    reservation=reservation,
-                    at_ms=int(at_ms),
-                    caller_id=caller_id,
-                    campaign=request.campaign,
-                    destination=destination or "",
-                    dialled=request.dialled,
-                    dialer=key.dialer,
-                    code=key.code,
-                    uniqueid=key.uniqueid,
-                    agent=request.agent,
-                    lead_id=request.lead_id,
-                    source=request.source,
-                    rung=rung,
-                    group=group,
-                    area=found_area,
-                    was_warm=warm == "1",
-                )
-            )
-        return Assignment(
-            reservation=ReservationId(found),
-            caller_id=E164(caller_id),
-            # The same call with our own id is this very question, sent again after its answer was lost.
-            is_new=status == "new" or (found == reservation and status == "same"),
-            rung=Rung(rung),
-            group=Group(group),
-            area=Area(found_area),
-            carrier=carrier,
-            meta_json=meta,
-            was_warm=warm == "1",
-            ended=status == "ended",
-            why=why,
-        )
+        found, held = read_answer(question, answer)
+        if held is not None:
+            self.book.note(held)
+        return found
 
     async def confirm(self, key: CallKey, shown: str, trunk_uniqueid: str) -> Confirmed:
         """Record that a trunk leg showed a number (E.164, or as Asterisk had it; empty: unknown).

@@ -15,11 +15,12 @@ from ami_rotator.domain.windows import ZoneOffsets, zone_offsets
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.pool.book import Book
 from ami_rotator.pool.connect import RedisClient
-from ami_rotator.pool.flights import Flights
+from ami_rotator.pool.flights import Flights, Words
 from ami_rotator.pool.policy_terms import LadderTexts
 from ami_rotator.pool.scripts import Script, load_scripts
 
 _ZONE_HOLDS_S = 600.0
+_AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 class PoolStore:
@@ -79,16 +80,31 @@ class PoolStore:
         """Run `assign`, `confirm` or `release`, together with what others ask at this moment."""
         return await self._guard(lambda: self._flights.ask(name, *args))
 
+    def _ask_then(self, name: str, args: Words, then: Callable[[Any], None]) -> None:
+        """As `_ask`; `then` is called with the answer, or with a PoolUnavailableError or another error."""
+
+        def told(answer: Any) -> None:
+            then(_as_unavailable(answer) or answer if isinstance(answer, Exception) else answer)
+
+        self._flights.ask_then(name, args, told)
+
     async def _guard(self, call: Callable[[], Any]) -> Any:
         try:
             return await call()
-        except OutOfMemoryError as error:
-            raise PoolUnavailableError(
-                f"Redis is full and takes nothing more ({error}). Calls keep VICIdial's own caller-ID until there is room."
-                " See whether PostgreSQL is away (records then wait in Redis), and give Redis more memory (maxmemory)."
-            ) from error
-        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-            raise PoolUnavailableError(
-                f"Redis did not answer ({type(error).__name__}: {error}). Calls keep VICIdial's own caller-ID until it "
-                "does. Check that it runs, and REDIS_URL."
-            ) from error
+        except _AWAY as error:
+            raise (_as_unavailable(error) or error) from error
+
+
+def _as_unavailable(error: Exception) -> PoolUnavailableError | None:
+    """Return what an error of Redis or of the way to it means for who asked; None for any other."""
+    if isinstance(error, OutOfMemoryError):
+        return PoolUnavailableError(
+            f"Redis is full and takes nothing more ({error}). Calls keep VICIdial's own caller-ID until there is room."
+            " See whether PostgreSQL is away (records then wait in Redis), and give Redis more memory (maxmemory)."
+        )
+    if isinstance(error, _AWAY):
+        return PoolUnavailableError(
+            f"Redis did not answer ({type(error).__name__}: {error}). Calls keep VICIdial's own caller-ID until it "
+            "does. Check that it runs, and REDIS_URL."
+        )
+    return None

@@ -15,6 +15,7 @@ from ami_rotator.domain.geography import miles_between, north_america, places_of
 from ami_rotator.domain.ladder import steps
 from ami_rotator.domain.types import E164, Area, Assignment, CallKey, CallRequest, Campaign, End, ReservationId, Rung
 from ami_rotator.pool.policy_terms import terms_of
+from ami_rotator.pool.question import Question
 from tests.bench.context import Bench, FilledPool
 from tests.bench.figures import Figure
 from tests.bench.load import DIALER, code, inventory
@@ -110,7 +111,9 @@ async def _round(filled: FilledPool, plain: Redis, kind: _Kind, first: int, call
         wanted = CallRequest(key, "", kind.policy.name, "ami")
         person = E164(f"+1{kind.area}{5_000_000 + index:07d}")
         began = time.perf_counter()
-        found = await filled.pool.assign(ReservationId(str(uuid.uuid4())), wanted, person, kind.area, ladder, terms)
+        found = await filled.pool.assign(
+            Question(ReservationId(str(uuid.uuid4())), wanted, person, kind.area, ladder, terms)
+        )
         each_s.append(time.perf_counter() - began)
         if not isinstance(found, Assignment) or found.rung is not kind.policy.rungs[-1]:
             raise LookupError(f"not what was to be measured: {found}")

@@ -31,6 +31,7 @@ from ami_rotator.domain.types import (
     ReservationId,
 )
 from ami_rotator.pool.connect import RedisClient, connect
+from ami_rotator.pool.question import Question
 from ami_rotator.pool.rebuild import Rebuild
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.scripts import load_scripts
@@ -58,7 +59,7 @@ Step = Callable[[RedisPool], Awaitable[Any]]
 
 def assigning(identity: ReservationId, request: CallRequest) -> Step:
     ladder = steps(SALES, Area("212")) if request.campaign == "SALES" else ()
-    return lambda pool: pool.assign(identity, request, DESTINATION, Area("212"), ladder)
+    return lambda pool: pool.assign(Question(identity, request, DESTINATION, Area("212"), ladder))
 
 
 async def nothing(_: RedisPool) -> None:

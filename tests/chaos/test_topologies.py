@@ -310,7 +310,7 @@ async def test_a_replica_is_left_at_its_first_answer(tmp_path: Path, database: D
 
         client = connect(f"redis://127.0.0.1:{at.replica.port}")
         flights = stores(client, database, at.parts[0].pool.tag.strip("{}")).pool._flights
-        asked = ("EVALSHA", flights._ask.sha, 1, at.parts[0].pool.tag, *flights._zone(), *ASKED)
+        asked = ("EVALSHA", flights._assigning.sha, 1, at.parts[0].pool.tag, *flights._zone(), *ASKED)
         outcome = asyncio.get_running_loop().create_future()
         flights._trips.send([asked], outcome.set_result)
         assert isinstance(await outcome, ReadOnlyError)

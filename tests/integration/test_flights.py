@@ -56,6 +56,24 @@ async def test_a_call_that_asks_as_soon_as_the_flights_have_landed_is_answered(r
             assert answers == [[f"{name}.{turn}" for turn in range(20)] for name in range(callers)]
 
 
+async def test_who_is_told_at_once_and_fails_costs_the_others_nothing(redis_client: Redis) -> None:
+    shared = flights(redis_client)
+    await shared.ask("assign", "loaded")
+    told: list[object] = []
+
+    def fails(answer: object) -> None:
+        told.append(answer)
+        raise LookupError
+
+    shared.ask_then("assign", ("first",), fails)
+    shared.ask_then("assign", ("bad",), told.append)
+    answers = [await shared.ask("assign", word) for word in ("third", "fourth")]
+
+    assert answers == ["third", "fourth"]
+    assert told[0] == "first"
+    assert isinstance(told[1], ResponseError)
+
+
 async def test_the_error_of_one_call_is_its_own(redis_client: Redis) -> None:
     shared = flights(redis_client)
     words = ["first", "bad", "third", "bad", "fifth"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 import pytest
 from redis.asyncio import Redis
@@ -17,6 +19,7 @@ from ami_rotator.domain.types import CallKey, Dialer, End, State
 from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
+from ami_rotator.pool.connect import connect
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.settings import Mode
 from tests.support.pool_checks import numbers_of, violations
@@ -114,6 +117,40 @@ async def test_a_call_that_is_seen_gets_its_number_in_the_variable_and_gives_it_
     assert actions.done == [("setvar", CHANNEL, "ROTATOR_CID", NUMBER)]
     assert during == 1
     assert (await pool.snapshot()).live == 0
+
+
+async def test_a_number_is_asked_for_and_set_in_the_turns_in_which_event_and_answer_are_read(
+    redis_client: Redis,
+) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0), caller_id(1)]), Actions()
+    listener = _listener(pool, actions)
+    tasks = asyncio.all_tasks()
+    readers: list[set[str]] = []
+    actions.setvar = lambda *_: readers.append({frame.name for frame in traceback.extract_stack()})  # type: ignore[method-assign]
+
+    listener.on_fact(SEEN)
+    assert asyncio.all_tasks() == tasks
+    await _until(lambda: bool(readers))
+
+    assert "data_received" in readers[0]
+    await _tell(listener, ENDED)
+    assert (await pool.snapshot()).live == 0
+
+
+async def test_while_redis_is_away_calls_keep_their_own_number_and_are_followed_all_the_same() -> None:
+    client = connect("redis://127.0.0.1:1")
+    pool, actions = RedisPool(client, "away", ZoneInfo("UTC"), 300), Actions()
+    listener = _listener(pool, actions)
+
+    listener.on_fact(SEEN)
+    async with asyncio.timeout(5):
+        await listener.drain(5)
+
+    assert actions.done == []
+    assert listener.live() == []
+    listener.on_fact(ENDED)
+    await listener.drain(0.1)
+    await client.aclose()
 
 
 async def test_nothing_is_set_once_the_trunk_leg_exists(redis_client: Redis) -> None:

@@ -14,6 +14,7 @@ from ami_rotator.domain.geography import places_of
 from ami_rotator.domain.ladder import steps
 from ami_rotator.domain.types import Area, Assignment, Campaign, End, ReservationId, Rung
 from ami_rotator.pool.policy_terms import terms_of
+from ami_rotator.pool.question import Question
 from ami_rotator.pool.redis_pool import RedisPool
 from tests.support.pool_setup import DESTINATION, call, caller_id, make_pool
 
@@ -47,7 +48,7 @@ async def given(pool: RedisPool, policy: CampaignPolicy, serial: int, area: str 
     request = call(serial)
     terms = terms_of(policy, frozenset())
     found = await pool.assign(
-        ReservationId(str(uuid.uuid4())), request, DESTINATION, Area(area), steps(policy, Area(area)), terms
+        Question(ReservationId(str(uuid.uuid4())), request, DESTINATION, Area(area), steps(policy, Area(area)), terms)
     )
     assert isinstance(found, Assignment), found
     return found

@@ -18,6 +18,7 @@ from ami_rotator.domain.ladder import Step, steps
 from ami_rotator.domain.numbers import area_of
 from ami_rotator.domain.types import E164, Area, Assignment, CallKey, Campaign, End, Group, Miss, ReservationId, Rung
 from ami_rotator.pool.policy_terms import attestations_from, terms_of
+from ami_rotator.pool.question import Question
 from tests.support.pool_checks import violations
 from tests.support.pool_setup import call, caller_id, make_pool
 
@@ -133,7 +134,7 @@ async def test_the_nearest_rung_with_an_eligible_number_gives_it(
         request = call(turn + 1)
 
         found = await pool.assign(
-            ReservationId(str(uuid.uuid4())), request, person, area, ladder, terms_of(policy, frozenset())
+            Question(ReservationId(str(uuid.uuid4())), request, person, area, ladder, terms_of(policy, frozenset()))
         )
 
         if isinstance(found, Miss):

@@ -29,6 +29,7 @@ from ami_rotator.domain.types import (
     ReservationId,
     Rung,
 )
+from ami_rotator.pool.question import Question
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.scripts import load_scripts
 from tests.support.pool_checks import TEST_CLOCK, numbers_of, violations
@@ -328,7 +329,7 @@ class PoolMachine(RuleBasedStateMachine):
         policy = CAMPAIGNS[request.campaign]
         destination = E164(f"+1{area}5550199")
         return await self.pool.assign(
-            ReservationId(identity), request, destination, Area(area), steps(policy, Area(area))
+            Question(ReservationId(identity), request, destination, Area(area), steps(policy, Area(area)))
         )
 
 

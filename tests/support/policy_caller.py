@@ -20,6 +20,7 @@ from ami_rotator.domain.types import (
 )
 from ami_rotator.pool.explaining import Explanation, explain
 from ami_rotator.pool.policy_terms import shared_groups, terms_of
+from ami_rotator.pool.question import Question
 from ami_rotator.pool.redis_pool import RedisPool
 
 SALES, OTHER = Campaign("SALES"), Campaign("OTHER")
@@ -48,7 +49,7 @@ class Caller:
         area = area_of(destination)
         identity = ReservationId(str(uuid.uuid4()))
         terms = terms_of(policy, self.shared)
-        return await self.pool.assign(identity, request, destination, area, steps(policy, area), terms)
+        return await self.pool.assign(Question(identity, request, destination, area, steps(policy, area), terms))
 
     async def explain(self, request: CallRequest) -> Explanation:
         """Ask what a call would get."""

@@ -23,6 +23,7 @@ from ami_rotator.domain.types import (
     Miss,
     ReservationId,
 )
+from ami_rotator.pool.question import Question
 from ami_rotator.pool.rebuild import Rebuild
 from ami_rotator.pool.redis_pool import RedisPool
 from ami_rotator.pool.scripts import load_scripts
@@ -84,7 +85,7 @@ async def assign(
     """Assign with the ladder `same area, any`."""
     policy = CampaignPolicy(request.campaign, tuple(Group(group) for group in groups))
     identity = ReservationId(str(uuid.uuid4()))
-    return await pool.assign(identity, request, DESTINATION, Area(area), steps(policy, Area(area)))
+    return await pool.assign(Question(identity, request, DESTINATION, Area(area), steps(policy, Area(area))))
 
 
 async def given(pool: RedisPool, request: CallRequest, *, area: str = "212") -> str:

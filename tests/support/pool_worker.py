@@ -14,6 +14,7 @@ from ami_rotator.domain.ladder import steps
 from ami_rotator.domain.types import Area, Assignment, CallKey, CallRequest, Campaign, Dialer, End, Group, ReservationId
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.pool.connect import connect
+from ami_rotator.pool.question import Question
 from ami_rotator.pool.redis_pool import RedisPool
 from tests.support.pool_setup import DESTINATION
 
@@ -34,7 +35,9 @@ async def _calls(pool: RedisPool, prefix: str) -> None:
         key = CallKey(Dialer("d1"), f"{prefix}{count:09d}")
         request = CallRequest(key, "912125550199", Campaign("SALES"), "ami")
         try:
-            found = await pool.assign(ReservationId(str(uuid.uuid4())), request, DESTINATION, Area("212"), _STEPS)
+            found = await pool.assign(
+                Question(ReservationId(str(uuid.uuid4())), request, DESTINATION, Area("212"), _STEPS)
+            )
             if isinstance(found, Assignment):
                 await pool.confirm(key, found.caller_id, f"trunk-{key.code}")
                 if random.random() > 0.02:
