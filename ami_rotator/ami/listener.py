@@ -253,30 +253,33 @@ class Listener:
         """Ask for the number of a call, where that has not been done."""
         if call.has_trunk:
             return
-        if call.number and self._mode == "direct" and fact.kind == "auto":
-            self._actions.set_caller_id_number(fact.channel, call.number)
-        if not fact.campaign or call.is_asked or self._mode == "push":
-            return
-        call.is_asked = True
+        try:
+            if call.number and self._mode == "direct" and fact.kind == "auto":
+                self._actions.set_caller_id_number(fact.channel, call.number)
+            if fact.campaign and not call.is_asked and self._mode != "push":
+                call.is_asked = True
+                self._ask(name, call, fact)
+        except Exception:
+            self._log.exception("a call could not be followed", call=name)
+            call.work = None
+
+    def _ask(self, name: str, call: CallLine, fact: CallSeen) -> None:
         answered = call.work = asyncio.get_running_loop().create_future()
 
         def assigned(found: Assignment | Miss) -> None:
+            if answered.cancelled():
+                return  # the daemon stops
             call.work = None
+            answered.set_result(None)
             try:
                 if isinstance(found, Assignment) and not found.ended:
                     self._set(fact, call, found)
             except Exception:
                 self._log.exception("a call could not be followed", call=name)
-            if not answered.done():
-                answered.set_result(None)
             self._go_on(name, call)
 
         request = CallRequest(fact.key, fact.dialled, Campaign(fact.campaign), "ami", fact.agent, fact.lead_id)
-        try:
-            self._assigner.assign_then(request, assigned)
-        except Exception:
-            self._log.exception("a call could not be followed", call=name)
-            call.work = None
+        self._assigner.assign_then(request, assigned)
 
     def _set(self, fact: CallSeen, call: CallLine, found: Assignment) -> None:
         """Tell the dialer the number of a call."""

@@ -47,7 +47,6 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         super().connection_made(transport)
-        self.transport.set_write_buffer_limits(high=0)  # so that uvloop writes now, and not at the end of its turn
         self.received_at = self._loop.time()
 
     def data_received(self, data: bytes) -> None:

@@ -100,26 +100,26 @@ class LedgerOutbox:
         self._claimed_at_s = float("-inf")
         self._owes_own = True
         self._under_way: asyncio.Task[None] | None = None
+        self._failures = 0  # since something was stored last
         self.stored = 0
         self.set_aside = 0
 
     async def run(self) -> None:
         """Store until cancelled. Away Redis or PostgreSQL are waited for, with backoff and jitter."""
-        failures = 0
         try:
             while True:
                 raise_if_cancelled()
                 try:
                     handled = await self._work(self._block_ms)
-                    failures = 0
                     if 0 < handled < self._batch:
                         await asyncio.sleep(self._gather_s)
                 except _AWAY as error:
                     # What was read and not stored is still ours in the stream.
                     self._owes_own = True
-                    failures += 1
-                    delay_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
-                    log.warning("outbox waits", error=str(error), failures=failures, again_in_s=round(delay_s, 2))
+                    self._failures += 1
+                    delay_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2 ** min(self._failures, 10))
+                    delay_s *= random.uniform(0.5, 1.0)
+                    log.warning("outbox waits", error=str(error), failures=self._failures, again_in_s=round(delay_s, 2))
                     await asyncio.sleep(delay_s)
         finally:
             await self._stop_storing()
@@ -199,6 +199,7 @@ class LedgerOutbox:
     async def _keep(self, batch: _Batch) -> None:
         """Store a batch, and take it off the stream."""
         if not batch.ids:
+            self._failures = 0  # Redis answered, and nothing is owed
             return
         await self._set_aside(batch.dead)
         await self._store(batch.parsed)
@@ -206,6 +207,7 @@ class LedgerOutbox:
             pipeline.xack(self._stream, GROUP, *batch.ids)
             pipeline.xdel(self._stream, *batch.ids)
             await pipeline.execute()
+        self._failures = 0
 
     async def _store(self, parsed: Sequence[Parsed]) -> None:
         """Store in one transaction; where PostgreSQL refuses a value, halve until it is alone, and set it aside."""

@@ -63,9 +63,11 @@ class Filler:
     async def _count(self) -> int:
         """Return how many caller-IDs there are, or were a while ago."""
         self._count_after -= 1
-        if self._count_after <= 0 or not self._inventory:
-            self._inventory = sum((await self._pool.pulse()).states.values())
-            self._count_after = _COUNT_EVERY
+        if self._count_after <= 0:
+            counted = sum((await self._pool.pulse()).states.values())
+            # While it is being loaded it is counted each time.
+            self._count_after = _COUNT_EVERY if counted == self._inventory else 0
+            self._inventory = counted
         return self._inventory
 
     async def _set(self, campaign: Campaign, area: Area, depth: int) -> None:

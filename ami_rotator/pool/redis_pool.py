@@ -6,7 +6,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import orjson
@@ -43,7 +42,6 @@ from ami_rotator.pool.survey import (
 __all__ = ["DEMAND_INTERVAL_MS", "DEMAND_KEPT", "Confirmed", "LiveCall", "PoolSnapshot", "Put", "RedisPool", "WarmPool"]
 
 _PUT_AT_ONCE = 64
-_DEMAND_AT_ONCE = 1_000
 _BOOKS_KEPT_S = 600
 
 
@@ -185,14 +183,9 @@ class RedisPool(PoolSurvey):
         asked, self._asked = self._asked, Counter()
         words = (word for item in asked.items() for word in item)
         await self._run("demand", DEMAND_INTERVAL_MS, DEMAND_KEPT, uuid.uuid4().hex, *words)
-        scores: dict[str, float] = {}
-        for first in range(0, most, _DEMAND_AT_ONCE):
-            last = min(most, first + _DEMAND_AT_ONCE) - 1
-            page = await self._guard(partial(self._redis.zrevrange, f"demand:{self.tag}", first, last, withscores=True))
-            scores |= page
-            if len(page) < _DEMAND_AT_ONCE:
-                break
-        return [(*split_pool(pool), float(score) * CALLS_PER_MINUTE) for pool, score in scores.items()]
+        key = f"demand:{self.tag}"
+        scores = await self._guard(lambda: self._redis.zrevrange(key, 0, most - 1, withscores=True))
+        return [(*split_pool(pool), float(score) * CALLS_PER_MINUTE) for pool, score in scores]
 
     async def leave_book(self, owner: str, text: Callable[[], bytes]) -> None:
         """Leave a book for whoever brings the pool back, if this owner has left none yet."""

@@ -67,7 +67,6 @@ class Wire(asyncio.Protocol):
         self._transport: Any = connection._writer.transport
         self._former = self._transport.get_protocol()
         self._transport.set_protocol(self)
-        self._transport.set_write_buffer_limits(high=0)  # so that uvloop writes now, and not at the end of its turn
 
     def send(self, commands: Sequence[Command], landed: Landed) -> None:
         """Write commands now; `landed` is called once, when all answers are there or the connection is not any more."""

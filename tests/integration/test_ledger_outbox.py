@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.outbox import GROUP, LedgerOutbox
@@ -290,36 +291,45 @@ async def test_bytes_that_are_no_text_are_stored_as_far_as_they_go(
     assert len(row["dialled"]) == 255
 
 
+@pytest.mark.parametrize("batch", [500, 20])
 async def test_while_postgresql_is_away_entries_wait_and_then_all_are_stored(
-    redis_client: Redis, database_dsn: str, database: Database
+    redis_client: Redis, database_dsn: str, database: Database, batch: int
 ) -> None:
     name = database_dsn.split("/")[3].split("?")[0]
     admin = await asyncpg.connect(database_dsn.replace(f"/{name}?", "/postgres?"), timeout=10)
     calls = uuids(200)
 
-    async with running(LedgerOutbox(redis_client, database, "main", "one", block_ms=20)) as outbox:
-        await append(redis_client, *(assigned(call) for call in calls[:100]))
+    outbox = LedgerOutbox(redis_client, database, "main", "one", block_ms=20, batch=batch)
+    with capture_logs() as logs:
+        async with running(outbox):
+            await append(redis_client, *(assigned(call) for call in calls[:100]))
 
-        async def first_half() -> bool:
-            return outbox.stored == 100
+            async def first_half() -> bool:
+                return outbox.stored == 100
 
-        await until(first_half)
-        # No new connection, and the ones that are there are cut.
-        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-        await append(redis_client, *(assigned(call) for call in calls[100:]))
+            await until(first_half)
+            # No new connection, and the ones that are there are cut.
+            await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+            await append(redis_client, *(assigned(call) for call in calls[100:]))
 
-        async def is_owed() -> bool:
-            return bool((await redis_client.xpending(STREAM, GROUP))["pending"])
+            async def is_owed() -> bool:
+                return bool((await redis_client.xpending(STREAM, GROUP))["pending"])
 
-        await until(is_owed)
-        assert await redis_client.xlen(STREAM) == 100
-        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+            await until(is_owed)
 
-        async def is_empty() -> bool:
-            return await redis_client.xlen(STREAM) == 0
+            async def is_patient() -> bool:
+                return any(line.get("failures", 0) >= 3 for line in logs)
 
-        await until(is_empty)
+            # Tried again ever more seldom, however much there is to store.
+            await until(is_patient)
+            assert await redis_client.xlen(STREAM) == 100
+            await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+            async def is_empty() -> bool:
+                return await redis_client.xlen(STREAM) == 0
+
+            await until(is_empty)
 
     await admin.close()
     assert [str(row["reservation_id"]) for row in await rows(database)] == calls
