@@ -149,7 +149,8 @@ def _figures(stage: _Stage) -> list[Figure]:
 
 
 def _why(stages: list[_Stage]) -> str:
-    broken = next((stage for stage in stages if not stage.holds), None)
+    knee = max((stage.rate for stage in stages if stage.holds), default=0)
+    broken = next((stage for stage in stages if stage.rate > knee), None)
     if broken is None:
         return "the highest that was tried"
     return (

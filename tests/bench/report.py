@@ -116,8 +116,8 @@ and `INFO commandstats`, 2026-11-25 and 26.
   bytes, 25 % following calls, 25 % asking Redis, 8 % the ledger, 6 % counting and the log, 4 % jobs. At 500 calls a second
   simulator, daemon, Redis and PostgreSQL together want one and a half of the two processors, and wait for one another.
 - **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second: 0.6 until the
-  event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. What `call_log` leaves is less than that for a
-  few calls in a hundred. They ask over HTTP; with the feed none has to.
+  event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. What `call_log` leaves is less than that for
+  five calls in a hundred. They ask over HTTP; with the feed none has to.
 - **Filling a pool.** 35 µs of Redis a caller-ID became 18: new ones of a leaf are filed by one command.
 - **`/next-cid`.** aiohttp itself (reading, routing, eight headers, writing) is about half, choosing and recording a
   caller-ID a third.

@@ -15,9 +15,9 @@ class Size:
     areas: int = 200
     campaigns: int = 10
     concurrent: int = 64
-    rounds: int = 3
-    round_s: float = 3.0
-    http_requests: int = 6_000
+    rounds: int = 7
+    round_s: float = 1.5
+    http_requests: int = 4_000
     ami_dialers: int = 20
     ami_rates: tuple[int, ...] = (100, 200, 300, 400, 500, 1000)
     ami_s: float = 10.0
