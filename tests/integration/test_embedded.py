@@ -23,7 +23,7 @@ from ami_rotator.embedded.valkey import Valkey
 
 # Opens both, says so, and waits to be cancelled; then it still writes to both, as a daemon's last words.
 USER = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 import asyncpg
 from redis.asyncio import Redis
@@ -42,6 +42,8 @@ async def main(folder):
             await connection.execute("CREATE TABLE last_words ()")
             await connection.close()
 
+# As in a terminal, also where the tests were started in the background: a shell has such jobs ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     asyncio.run(main(Path(sys.argv[1])))
 except KeyboardInterrupt:
