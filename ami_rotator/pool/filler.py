@@ -65,8 +65,8 @@ class Filler:
         self._count_after -= 1
         if self._count_after <= 0:
             counted = sum((await self._pool.pulse()).states.values())
-            # While it is being loaded it is counted each time.
-            self._count_after = _COUNT_EVERY if counted == self._inventory else 0
+            # While it is empty or being loaded it is counted each time.
+            self._count_after = _COUNT_EVERY if counted and counted == self._inventory else 0
             self._inventory = counted
         return self._inventory
 

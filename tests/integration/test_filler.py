@@ -59,6 +59,17 @@ async def test_caller_ids_that_are_added_count_for_the_share_that_may_lie_warm(r
     assert sum((await pool.depths()).values()) == 1
 
 
+async def test_a_pool_that_was_empty_at_first_has_warm_ones_as_soon_as_it_is_loaded(redis_client: Redis) -> None:
+    pool, filler, assigner = await ready(redis_client, each=0)
+    await filler.fill()
+    await pool.put([caller_id(n) for n in range(4)], await pool.new_generation())
+    await ask(pool, assigner, 1)
+
+    await filler.fill()
+
+    assert sum((await pool.depths()).values()) == 1
+
+
 async def test_pools_and_leaves_beyond_a_page_are_all_counted(redis_client: Redis) -> None:
     pool, filler, assigner = await ready(redis_client, each=4)
     for serial in range(180):

@@ -48,7 +48,7 @@ def test_where_the_stream_is_cut_makes_no_difference(pieces: list[bytes], cuts: 
 
 
 @given(st.lists(_LINES, max_size=40), st.integers(0, 400))
-def test_what_is_wanted_is_found_without_looking_at_the_rest(pieces: list[bytes], cut: int) -> None:
+def test_what_is_wanted_is_found_wherever_the_stream_is_cut(pieces: list[bytes], cut: int) -> None:
     stream = b"".join(pieces) + b"\r\n\r\n"
     splitter = Splitter(100)
 
