@@ -47,10 +47,13 @@ class _Stage:
 
 
 async def run(bench: Bench) -> None:
-    """Measure each rate with whole event streams, and one with `eventfilter` set as the stanza has it."""
-    stages = await _stages(bench, bench.size.ami_rates, filtered=False)
+    """Measure each rate with whole event streams, one with `eventfilter` set as the stanza has it, one for the floor."""
+    rates = bench.size.ami_rates
+    judged = _AT_RATE if _AT_RATE in rates else rates[-1]
+    stages = await _stages(bench, rates, filtered=False)
     for stage in stages:
         bench.add(*_figures(stage))
+    bench.add(*_against(await _floor(bench, judged), next(stage for stage in stages if stage.rate == judged)))
     compared = stages[min(1, len(stages) - 1)]
     (filtered,) = await _stages(bench, (compared.rate,), filtered=True)
     bench.add(
@@ -84,6 +87,35 @@ async def _stages(bench: Bench, rates: tuple[int, ...], *, filtered: bool) -> li
             stages = [await _stage(bench, asterisks, daemon, rate, filtered=filtered) for rate in rates]
     await bench.flush()
     return stages
+
+
+async def _floor(bench: Bench, rate: int) -> dict[str, Any]:
+    """Have the same calls served by the least that a listener in Python can do (tests/bench/ami_floor.py)."""
+    size = bench.size
+    async with helper("ami_stage", str(size.ami_dialers), str(size.areas), "0") as asterisks:
+        ports = await asterisks.told()
+        async with helper("ami_floor", bench.redis_url, "rotator:simulator", *map(str, ports)) as listener:
+            await listener.told()
+            bench.say(f"{PART}: {rate} calls/s, the floor")
+            await asterisks.tell({"rate": rate, "seconds": size.ami_s, "settle": _SETTLE_S})
+            await asyncio.sleep(_SETTLE_S)
+            await listener.ask({})
+            used_s = cpu_s(listener.process.pid)
+            await asyncio.sleep(size.ami_s)
+            answer: dict[str, Any] = await listener.ask({})
+            answer["cpu"] = (cpu_s(listener.process.pid) - used_s) / size.ami_s
+            await asterisks.told(size.ami_s + 60)
+    return answer
+
+
+def _against(floor: dict[str, Any], stage: _Stage) -> list[Figure]:
+    """Compare a stage with the floor, which chooses nothing, follows no call, takes nothing back and records nothing."""
+    name = f"{stage.rate} calls/s against a listener that sets one constant number"
+    return [
+        Figure(PART, f"{name}: p50", stage.written.ms(0.5), "ms", floor["p50_ms"], "ms after an EVALSHA"),
+        Figure(PART, f"{name}: p99", stage.written.ms(0.99), "ms", floor["p99_ms"], "ms after an EVALSHA"),
+        Figure(PART, f"{name}: processor", 100 * stage.daemon_cpu, "%", 100 * floor["cpu"], "%"),
+    ]
 
 
 async def _connected(asterisks: Helper, dialers: int) -> None:

@@ -23,7 +23,7 @@ from tests.asterisk.vicidial_lab import VicidialLab, vicidial_lab
 from tests.bench.context import Bench
 from tests.bench.figures import Figure
 from tests.bench.load import areas, destination, percentile
-from tests.bench.processes import TimedDaemon, timed_daemon
+from tests.bench.processes import TimedDaemon, helper, timed_daemon
 from tests.support.asterisk_lab import SECRET, DialerOptions
 from tests.support.call_log_agi import CallLogAgi, between_ms, spread_ms
 from tests.support.mariadb import MariaDb, create_vicidial_database
@@ -35,7 +35,8 @@ PART = "asterisk"
 _CAMPAIGN = "BENCHCMP"
 _CONNECTED_S = 30
 _SERVER_IP = "127.0.0.1"
-Way = Literal["without", "ami", "feed"]
+Way = Literal["without", "reflex", "ami", "feed"]
+"""`reflex`: a listener that sets one constant number as soon as it has read of a call (tests/bench/ami_floor.py)."""
 
 
 @dataclass(slots=True)
@@ -44,22 +45,39 @@ class _Seen:
     own: int
     sources: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def in_time(self) -> float:
+        """Return how many of 100 calls showed another number than VICIdial's own."""
+        return 100 * (1 - self.own / max(1, len(self.delays_s)))
+
 
 async def run(bench: Bench) -> None:
-    """Place the same calls without the daemon, with it by AMI, and by the feed where MariaDB is installed."""
+    """Place the same calls without the daemon, with it by AMI, and by the feed where MariaDB is installed.
+
+    In between a listener that takes no time at all: what it brings in time is what Asterisk leaves to AMI alone.
+    """
     try:
         root = await asyncio.to_thread(ensure_asterisk_root, os.environ.get(RELEASE_VARIABLE, "16"), bench.say)
     except LabUnavailable as reason:
         bench.say(f"{PART}: left out: {reason}")
         return
-    ways: list[Way] = ["without", "ami"]
+    ways: list[Way] = ["without", "reflex", "ami"]
     if shutil.which("mariadbd") and shutil.which("mariadb-install-db"):
         ways.append("feed")
     seen = {}
     for way in ways:
         bench.say(f"{PART}: {bench.size.asterisk_rate:g} calls/s for {bench.size.asterisk_s:g} s, {way}")
         seen[way] = await _place(bench, root, way)
-    without = seen.pop("without")
+    without, reflex = seen.pop("without"), seen.pop("reflex")
+    bench.add(
+        Figure(
+            PART,
+            "calls that showed the number of a listener which takes no time",
+            reflex.in_time,
+            "%",
+            note="one constant number, set in the turn in which the event is read: what Asterisk leaves to AMI alone",
+        )
+    )
     for way, with_it in seen.items():
         told = ", ".join(f"{source} {count}" for source, count in with_it.sources.most_common())
         bench.add(
@@ -83,7 +101,7 @@ async def run(bench: Bench) -> None:
             Figure(
                 PART,
                 f"{way}: calls that showed the number it brought",
-                100 * (1 - with_it.own / max(1, len(with_it.delays_s))),
+                with_it.in_time,
                 "%",
                 at_least=99,
                 note=f"the others would have asked over HTTP; in the ledger: {told}",
@@ -122,6 +140,12 @@ async def _place(bench: Bench, root: Path, way: Way) -> _Seen:
         )
         call_log.campaigns = lab.dialer.campaigns
         if way == "without":
+            placed = await lab.dialer.run(plan, rate_per_s=size.asterisk_rate)
+            await lab.settle()
+        elif way == "reflex":
+            port = str(lab.asterisk.ami_port)
+            listener = await stack.enter_async_context(helper("ami_floor", "", f"rotator:{SECRET}", port))
+            await listener.told()
             placed = await lab.dialer.run(plan, rate_per_s=size.asterisk_rate)
             await lab.settle()
         else:
