@@ -85,6 +85,7 @@ def redis_url(services: Services, request: pytest.FixtureRequest) -> str:
     with Redis.from_url(url, socket_timeout=10) as client:
         client.flushall()
         client.script_flush()
+        client.function_flush()
     return url
 
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.asyncio import RedisCluster
+from redis.exceptions import (
+    NoPermissionError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 from ami_rotator.pool.connect import RedisClient
 from ami_rotator.pool.scripts import Script
@@ -97,9 +104,12 @@ class _Lane:
 class Flights:
     """Runs scripts of one tag; what is asked while pipelines are under way leaves with the next.
 
-    What waits of `assign` goes into one run of the script `ask` (lua/ask-1.lua), after what `zone` returns: a call to be
-    placed waits for it. What is only told (`confirm`, `release`) travels behind, in runs of `tell`. What runs alone has a
-    lane of its own as well. All lanes lead over one connection.
+    What waits of `assign` goes into one run of `ask` (lua/ask-1.lua), after what `zone` returns: a call to be placed waits
+    for it. What is only told (`confirm`, `release`) travels behind, in runs of `tell`. What runs alone has a lane of its own
+    as well. All lanes lead over one connection.
+
+    What is shared runs as a function, and as a script where there are none: on a Cluster (redis-py asks a server about each
+    FCALL first), or where Redis does not know or allow them.
 
     A pipeline that fails as a whole fails each of its calls, and those that wait behind it, so that nobody waits for a dead
     server twice; a script's own error fails its caller only. Pipelines are sent again when their reply was lost: each script
@@ -116,6 +126,7 @@ class Flights:
         self._behind = _Lane(tell, 2, _TOGETHER, _GATHER_S)
         self._jobs = _Lane(None, 2, _JOBS_TOGETHER)
         self._loading: set[asyncio.Task[None]] = set()
+        self._has_functions = not isinstance(redis, RedisCluster)
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""
@@ -161,11 +172,13 @@ class Flights:
                 lane.flying += 1
                 self._fly(lane, calls)
 
-    def _fly(self, lane: _Lane, calls: Sequence[_Call], *, is_second: bool = False) -> None:
+    def _fly(self, lane: _Lane, calls: Sequence[_Call], *, is_second: bool = False, as_script: bool = False) -> None:
         commands: list[Command]
         if lane.shared is not None:
             words = [word for call in calls for word in (call.name, len(call.args), *call.args)]
-            commands = [("EVALSHA", lane.shared.sha, lane.shared.keys, self._tag, *self._zone(), *words)]
+            commands = [
+                (*self._run_by(lane.shared, as_script=as_script), lane.shared.keys, self._tag, *self._zone(), *words)
+            ]
         else:
             commands = [("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args) for call in calls]
 
@@ -184,13 +197,12 @@ class Flights:
         self._trips.send(commands, landed)
 
     def _arrive(self, lane: _Lane, calls: Sequence[_Call], answers: Sequence[Any], *, is_second: bool) -> None:
-        unknown = (
-            []
-            if is_second
-            else [call for call, answer in zip(calls, answers, strict=True) if isinstance(answer, NoScriptError)]
-        )
+        unknown: list[_Call] = []
         for call, answer in zip(calls, answers, strict=True):
-            if call.answer.done() or (unknown and isinstance(answer, NoScriptError)):
+            if not is_second and isinstance(answer, ResponseError) and self._is_unknown(answer):
+                unknown.append(call)
+                continue
+            if call.answer.done():
                 continue
             if isinstance(answer, Exception):
                 call.answer.set_exception(_for_each(answer))
@@ -204,18 +216,52 @@ class Flights:
         lane.flying -= 1
         self._take_off(lane)
 
+    def _run_by(self, script: Script, *, as_script: bool = False) -> tuple[str, str]:
+        if script.library and self._has_functions and not as_script:
+            return "FCALL", script.function
+        return "EVALSHA", script.sha
+
+    def _is_unknown(self, error: ResponseError) -> bool:
+        """Tell whether Redis does not have the script or the function, or cannot have functions."""
+        return (
+            isinstance(error, NoScriptError)
+            or str(error).startswith("Function not found")
+            or self._refuses_functions(error)
+        )
+
+    def _refuses_functions(self, error: ResponseError) -> bool:
+        refuses = isinstance(error, NoPermissionError) or str(error).startswith("unknown command")
+        if refuses and self._has_functions:
+            self._has_functions = False
+            structlog.get_logger("redis").info("functions cannot be used, scripts will do", reason=str(error))
+        return refuses
+
     async def _load(self, lane: _Lane, calls: Sequence[_Call]) -> None:
-        """Give Redis the scripts that it does not know, and run them again."""
+        """Give Redis what it does not know, and run it again."""
         try:
-            for script in {call.script.sha: call.script for call in calls}.values():
-                await self._redis.script_load(script.source)
+            as_script = lane.shared is None or not await self._load_function(lane.shared)
+            if as_script:
+                for script in {call.script.sha: call.script for call in calls}.values():
+                    await self._redis.script_load(script.source)
         except asyncio.CancelledError:
             self._fail(lane, calls, RedisError("stopped"))
             raise
         except Exception as error:  # whatever it is, nobody may wait for ever
             self._fail(lane, calls, error)
         else:
-            self._fly(lane, calls, is_second=True)
+            self._fly(lane, calls, is_second=True, as_script=as_script)
+
+    async def _load_function(self, script: Script) -> bool:
+        if not script.library or not self._has_functions:
+            return False
+        try:
+            # Another daemon may just have done the same.
+            await self._redis.function_load(script.library, replace=True)
+        except ResponseError as error:
+            # One that is full or a replica refuses it too. As a script calls can end on the first, and find out the second.
+            self._refuses_functions(error)
+            return False
+        return True
 
     def _fail(self, lane: _Lane, calls: Sequence[_Call], error: Exception) -> None:
         waiting, lane.waiting = lane.waiting, deque()

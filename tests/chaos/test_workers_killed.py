@@ -90,7 +90,7 @@ def looking() -> str:
     """Return the look's whole source, on top of the parts that the pool's own scripts are made of."""
     parts = resources.files("ami_rotator.pool") / "lua" / "include"
     names = ("clock", "filing", "windows", "outbox", "reservations")
-    return "\n".join((parts / f"{name}.lua").read_text() for name in names) + _HELD_AS_COUNTED
+    return "\n".join([*((parts / f"{name}.lua").read_text() for name in names), "begin(KEYS[1])", _HELD_AS_COUNTED])
 
 
 async def test_workers_killed_at_random_give_no_number_twice_and_leak_none_and_the_ledger_has_every_event(

@@ -37,10 +37,10 @@ async def test_bug_6_an_assignment_is_one_round_trip_whatever_the_inventory(redi
     pool = await make_pool(redis_client, [caller_id(i) for i in range(1000)])
     await given(pool, call(1))
 
-    before = (await redis_client.info("commandstats")).get("cmdstat_evalsha", {"calls": 0})["calls"]
+    before = (await redis_client.info("commandstats")).get("cmdstat_fcall", {"calls": 0})["calls"]
     processed = (await redis_client.info("stats"))["total_net_input_bytes"]
     await given(pool, call(2))
-    after = (await redis_client.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    after = (await redis_client.info("commandstats"))["cmdstat_fcall"]["calls"]
     sent = (await redis_client.info("stats"))["total_net_input_bytes"] - processed
 
     assert after - before == 1

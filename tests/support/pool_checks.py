@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from ami_rotator.domain.types import State
 
-TEST_CLOCK = "local function now_ms() return tonumber(redis.call('GET', 'test-clock:' .. KEYS[1])) end"
+TEST_CLOCK = "local function now_ms(tag) return tonumber(redis.call('GET', 'test-clock:' .. tag)) end"
 """A clock that a test moves, to be loaded in place of Redis' own."""
 
 Record = dict[str, Any]

@@ -1,7 +1,12 @@
--- ask: for the caller-IDs of calls. A script without what only `tell` needs: each function is made anew at every run.
+-- ask: for the caller-IDs of calls. Without what only `tell` needs: where it runs as a script, each function is made anew every time.
 --
 -- KEYS[1]  tag of the inventory
 -- ARGV[1] [2] [3] zone  [4...] for each: 'assign', how many arguments, the arguments (include/assign.lua, together.lua)
 -- returns  the answer to each
 --- include clock filing whole windows outbox memory reservations choosing policy question assign together
-return together({assign = assign})
+local ASKED = {assign = assign}
+local function run(keys, args)
+  begin(keys[1])
+  return together(ASKED, args)
+end
+return run(KEYS, ARGV)

@@ -5,6 +5,7 @@
 -- ARGV[1]  number, E.164  [2] name of the trunk leg: dialer and uniqueid  [3] [4] [5] zone
 -- returns  1 counted, 0 not one of ours or counted before
 --- include clock filing windows
+begin(KEYS[1])
 set_zone(ARGV[3], ARGV[4], ARGV[5])
 local c = caller(ARGV[1])
 if not c then return 0 end

@@ -4,6 +4,7 @@
 -- ARGV[1...]  groups and places ('' is all of the group) in turn
 -- returns  a count for each
 --- include filing
+work_on(KEYS[1])
 local counts = {}
 for i = 1, #ARGV, 2 do
   local sum = 0

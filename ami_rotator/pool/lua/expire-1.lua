@@ -4,6 +4,7 @@
 -- ARGV[1]  how many at the most  [2] [3] [4] zone
 -- returns  the ids that ended
 --- include clock filing whole windows outbox memory reservations
+begin(KEYS[1])
 -- Who has brought nothing back yet could not renew anything either.
 if not is_whole(redis.call('GET', key('epoch'))) then return {} end
 set_zone(ARGV[2], ARGV[3], ARGV[4])

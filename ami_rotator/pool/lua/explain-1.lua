@@ -6,6 +6,7 @@
 -- returns  JSON: {found = {caller-ID, rung, how, why the bond did not hold}  or  missed = {reason, detail}, steps = {...}}. A step
 --      that was walked has rung, group, place, counts by state, and passed: {number, why, until ms (0: not known)}
 --- include clock filing windows memory choosing policy question
+begin(KEYS[1])
 set_zone(ARGV[1], ARGV[2], ARGV[3])
 local q = question(ARGV, 4, 5, 6, 7)
 recall(q)

@@ -4,6 +4,7 @@
 -- ARGV[1] [2] [3] zone  [4...] caller-IDs
 -- returns  for each that there is JSON of its record (include/filing.lua), with free_at: when it may be used again, ms
 --- include clock filing windows
+begin(KEYS[1])
 set_zone(ARGV[1], ARGV[2], ARGV[3])
 local found = {}
 for i = 4, #ARGV do

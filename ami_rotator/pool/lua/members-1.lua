@@ -4,6 +4,7 @@
 -- ARGV[1]  group  [2] state  [3] how many at the most
 -- returns  their numbers
 --- include filing
+work_on(KEYS[1])
 local found, most = {}, tonumber(ARGV[3])
 for _, leaf in ipairs(redis.call('SMEMBERS', key('leaves', ARGV[1] .. ':'))) do
   if #found >= most then break end

@@ -4,7 +4,8 @@
 -- ARGV[1]  token of who has the turn
 -- returns  1 open, 0 refused
 --- include clock filing whole
+work_on(KEYS[1])
 if redis.call('GET', key('rebuild')) ~= ARGV[1] .. ' ' .. server() then return 0 end
-redis.call('SET', key('epoch'), whole((now_ms())) .. ' ' .. server())
+redis.call('SET', key('epoch'), whole((now_ms(KEYS[1]))) .. ' ' .. server())
 redis.call('DEL', key('rebuild'), key('books'))
 return 1

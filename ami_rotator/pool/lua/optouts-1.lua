@@ -6,6 +6,7 @@
 --      [2] name of the new list, '' where none is made  [3...] members
 -- returns  how many were added or removed
 --- include filing
+work_on(KEYS[1])
 local list, fresh = key('optouts'), key('optouts-new', ARGV[2])
 
 -- assign looks at the list only where this says that it has members.

@@ -5,6 +5,7 @@
 -- ARGV[1]  generation  [2] state  [3] `group:leaf`  [4] cursor
 -- returns  {next cursor, how many were removed or will be}
 --- include filing
+work_on(KEYS[1])
 local page = redis.call('ZSCAN', key(ARGV[2], ARGV[3]), ARGV[4], 'COUNT', 200)
 local gone = 0
 for i = 1, #page[2], 2 do

@@ -7,6 +7,7 @@
 --      zone ('' the inventory's), carrier, meta
 -- returns  {how many were new, how many were there and differed}
 --- include clock filing windows
+begin(KEYS[1])
 set_zone(ARGV[2], ARGV[3], ARGV[4])
 local generation, new, different = tonumber(ARGV[1]), 0, 0
 local SIZE, registered = 14, {}

@@ -6,7 +6,7 @@
 -- ARGV[1...]  in turn: what is limited and whose it is, as kind:subject; uses a minute
 -- returns  {0, 0} where all are within their limits, else {place of the one that is not, milliseconds until its next use is}
 --- include clock
-local now = now_ms()
+local now = now_ms(KEYS[1])
 for i = 1, #ARGV, 2 do
   local key = 'rate:' .. KEYS[1] .. ':' .. ARGV[i]
   local apart = 60000 / tonumber(ARGV[i + 1])

@@ -8,7 +8,8 @@
 --      have been emptied once more, and the turn with it)
 -- returns  the time in ms where the turn is theirs, else 0
 --- include clock filing whole
-local now, turn = now_ms(), ARGV[1] .. ' ' .. server()
+work_on(KEYS[1])
+local now, turn = now_ms(KEYS[1]), ARGV[1] .. ' ' .. server()
 local holder = redis.call('GET', key('rebuild'))
 if holder ~= turn then
   if ARGV[3] == '0' or is_whole(redis.call('GET', key('epoch'))) then return 0 end

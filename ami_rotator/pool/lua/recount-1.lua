@@ -6,6 +6,7 @@
 --      in the day of that time, last use ms, end of the last call ms (0: none)
 -- returns  how many of them the pool has
 --- include clock filing windows
+begin(KEYS[1])
 set_zone(ARGV[1], ARGV[2], ARGV[3])
 local found = 0
 for i = 5, #ARGV, 6 do

@@ -4,6 +4,7 @@
 -- ARGV[1...] caller-IDs
 -- returns  how many went at once
 --- include filing
+work_on(KEYS[1])
 local gone = 0
 for _, cid in ipairs(ARGV) do
   local c = caller(cid)

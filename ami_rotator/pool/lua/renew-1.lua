@@ -4,6 +4,7 @@
 -- ARGV[1]  lifetime in ms  [2...] reservation ids
 -- returns  the ids that are no longer live;  error NOTWHOLE until everything is brought back (include/whole.lua)
 --- include clock filing whole windows outbox memory reservations
+begin(KEYS[1])
 if not is_whole(redis.call('GET', key('epoch'))) then return not_whole() end
 local expires = NOW + tonumber(ARGV[1])
 local gone = {}

@@ -7,6 +7,7 @@
 --      number shown (both '' before a trunk leg was seen), 1: its use and its record are lost too, else 0
 -- returns  how many came back
 --- include clock filing windows outbox memory reservations
+begin(KEYS[1])
 set_zone(ARGV[2], ARGV[3], ARGV[4])
 local back = 0
 for i = 5, #ARGV, 19 do

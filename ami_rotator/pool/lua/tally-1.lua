@@ -4,6 +4,7 @@
 -- ARGV[1]  group  [2] how many states  [3...] states, then leaves
 -- returns  the count of each state
 --- include filing
+work_on(KEYS[1])
 local counts, states = {}, tonumber(ARGV[2])
 for i = 3, 2 + states do
   local sum = 0

@@ -5,4 +5,9 @@
 --      release.lua, together.lua)
 -- returns  the answer to each
 --- include clock filing whole windows outbox memory reservations confirm release together
-return together({confirm = confirm, release = release})
+local ASKED = {confirm = confirm, release = release}
+local function run(keys, args)
+  begin(keys[1])
+  return together(ASKED, args)
+end
+return run(KEYS, ARGV)

@@ -5,6 +5,7 @@
 -- ARGV[1]  pool `campaign|area`  [2] depth  [3] [4] [5] zone  [6] area  [7] attestations allowed ('' any)  [8...] groups in order
 -- returns  the depth reached
 --- include clock filing windows choosing
+begin(KEYS[1])
 set_zone(ARGV[3], ARGV[4], ARGV[5])
 local pool, depth = ARGV[1], tonumber(ARGV[2])
 local set = key('pool', pool)

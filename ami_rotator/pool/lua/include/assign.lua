@@ -12,6 +12,7 @@
 --      or  {'miss', reason, detail};  error NOTWHOLE until everything is brought back (include/whole.lua)
 --
 -- `turn`: how many were asked before it in the same script run. Numbers given in one run keep their order by it.
+local CHOOSE, SERVED -- made for the first call whose campaign has a policy
 local function assign(of, turn)
   local id, dialer, code, uniqueid = of[1], of[6], of[7], of[8]
   local q = question(of, 3, 4, 10, 12)
@@ -40,13 +41,11 @@ local function assign(of, turn)
   redis.call('SETRANGE', key('room'), 0, '')
 
   local c, rung, how, broken
-  local served
   if q.is_opted_out then
     how, broken = 'opted_out', ''
   elseif q.p then
-    local choose
-    choose, served = policy()
-    c, rung, how, broken = choose(q)
+    if not CHOOSE then CHOOSE, SERVED = policy() end
+    c, rung, how, broken = CHOOSE(q)
   else
     c, rung, how = choose_plainly(q)
     broken = ''
@@ -73,7 +72,7 @@ local function assign(of, turn)
   c.n, c.mn, c.hn, c.dn, c.lu = c.n + 1, c.mn + 1, c.hn + 1, c.dn + 1, (NOW_EXACT or NOW) + turn / 4096
   settle(c)
   if q.p then
-    served(q, c)
+    SERVED(q, c)
     -- A bond stays with its caller-ID where that is only busy, or where the policy says that it survives.
     local stays = broken == 'busy' or ((broken == 'resting' or broken == 'capped') and not q.p.br[broken])
     if q.bond ~= '' and not stays then

@@ -4,12 +4,17 @@
 -- looked for together: `area|place|place#attestation`. What a rung looks in is a place: a set of leaves a state, each with a
 -- lower bound of its first member's score. Bounds are lowered when a caller-ID is filed, and raised when they are read
 -- (include/choosing.lua), so that a caller-ID changes one set however many places it is in.
-local TAG = ':' .. KEYS[1]
-local TAG_ = TAG .. ':'
+local TAG, TAG_
 -- States that are looked for by place.
 local BY_PLACE = {idle = true, warm = true, waiting = true, resting = true}
 -- When a rest ends that has no end.
 local NEVER = 9e15
+
+-- A script begins with this, or with `begin` (include/windows.lua): all that it does is about one inventory.
+local function work_on(tag)
+  TAG = ':' .. tag
+  TAG_ = TAG .. ':'
+end
 
 local function key(kind, rest)
   if not rest then return kind .. TAG end

@@ -5,15 +5,15 @@
 -- Most of what a script costs is its beginning: here many calls share it.
 --
 -- `asked`: functions by name, each of its arguments and how many were asked before it.
--- ARGV[1] [2] [3] zone: offset s, next change at s, offset s after it
+-- args[1] [2] [3] zone: offset s, next change at s, offset s after it
 --      [4...] for each: name, how many arguments, the arguments
 -- Returns the answer to each.
-local function together(asked)
-  set_zone(ARGV[1], ARGV[2], ARGV[3])
+local function together(asked, args)
+  set_zone(args[1], args[2], args[3])
   local answers, at = {}, 4
-  while ARGV[at] do
-    local last = at + 1 + ARGV[at + 1]
-    local is_well, answer = pcall(asked[ARGV[at]], {unpack(ARGV, at + 2, last)}, #answers)
+  while args[at] do
+    local last = at + 1 + args[at + 1]
+    local is_well, answer = pcall(asked[args[at]], {unpack(args, at + 2, last)}, #answers)
     if not is_well and type(answer) ~= 'table' then answer = redis.error_reply(answer) end
     if type(answer) == 'table' and answer.err and string.find(answer.err, '^%-?READONLY') then return answer end
     answers[#answers + 1] = answer

@@ -1,7 +1,7 @@
 -- The pool is whole on the very server process on which a daemon opened it (open-1.lua), after all was brought back. One that was
 -- emptied has no epoch. One that was started again, or a replica that took over, has an epoch of another process: it may lack the
 -- newest reservations, so that nothing is given out before the daemons have said what they know (pool/rebuild.py).
-local SERVER
+local SERVER -- where the script is a function, kept as long as the process lives that it names
 local function server()
   SERVER = SERVER or string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
   return SERVER

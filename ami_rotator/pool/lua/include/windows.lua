@@ -1,6 +1,15 @@
 -- Calendar windows of the limits. Python says how far a zone is from UTC, now and after its next change, so that a day is
 -- the operator's day also when the clocks change; an hour keeps a number of its own when one is lived twice.
-local NOW, NOW_EXACT = now_ms()
+local NOW, NOW_EXACT
+-- The windows of each zone at this moment; the inventory's own zone, named '', comes with the script's arguments.
+local zones, zone_said
+
+-- A script begins with this: all that it does is about one inventory, and happens at one moment.
+local function begin(tag)
+  work_on(tag)
+  NOW, NOW_EXACT = now_ms(tag)
+  zones, zone_said = {}, {}
+end
 
 local function windows(now, offset_s, change_at_s, next_offset_s)
   local s = math.floor(now / 1000)
@@ -19,8 +28,6 @@ local function windows(now, offset_s, change_at_s, next_offset_s)
   }
 end
 
--- The windows of each zone at this moment; the inventory's own zone, named '', comes with the script's arguments.
-local zones, zone_said = {}, {}
 local function set_zone(offset_s, change_at_s, next_offset_s)
   zone_said[''] = {tonumber(offset_s), tonumber(change_at_s), tonumber(next_offset_s)}
   zones[''] = windows(NOW, unpack(zone_said['']))
