@@ -6,6 +6,7 @@ Of a part that several runs have, the last one named counts.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -87,8 +88,8 @@ _PARTS: Mapping[str, tuple[str, str]] = {
 
 _PROFILE = """### Where the time goes
 
-Profiled with callgrind (instructions of Valkey 9.1, which other work on the machine does not change), perf, py-spy, SLOWLOG
-and `INFO commandstats`, 2026-11-25 and 26.
+Profiled with callgrind (instructions of Valkey 9.1, which other work on the machine does not change), perf, py-spy, SLOWLOG,
+`INFO commandstats` and a watchdog of the event loop, 2026-11-25 and 26.
 
 - **Redis.** Of a script that assigned alone, 83,000 of 497,000 instructions were spent before its first own line:
   reading its arguments, making its functions anew, the time. A script that returns 1 takes 11,000. Calls that wait at
@@ -97,10 +98,13 @@ and `INFO commandstats`, 2026-11-25 and 26.
   more than a tenth.
 - **Its memory.** The embedded Valkey allocates with glibc, which was a third of its time. It may keep more freed blocks
   now: 147 µs for an assignment and its release instead of 200, for 15 MB. A Redis with jemalloc has no need of it.
-- **A single call, Redis.** 250 µs for an assignment that comes alone: some 50 before its first own line, 23 for `INFO
-  server`, which tells whether this is still the process on which the pool was opened, 60 for the other commands, the rest
-  is Lua. Eight that share a run take 150 each. After 10 ms in which the processor did something else the same takes 500 to
-  600 µs, 170 of them before its first line: at a few calls a second it is the caches that are waited for.
+- **A single call, Redis.** 250 µs for an assignment that came alone as a script: some 50 before its first own line, 23 for
+  `INFO server`, which tells whether this is still the process on which the pool was opened, 60 for the other commands, the
+  rest is Lua. After 10 ms in which the processor did something else the same took 500 to 600 µs, 170 of them before its
+  first line: at a few calls a second it is the caches that are waited for.
+- **Functions.** What calls wait for is a function of Redis now, whose parts are not made anew at each run: in pairs of
+  runs, one after the other, 266 and 243 µs of Redis for an assignment and its release became 216 and 207, and 3,538 and
+  4,020 calls a second 4,555 and 4,698 (64 at once; 2026-11-26).
 - **What calls waited for.** Jobs that count states and warm pools, and fill these, ran scripts of up to 700 commands: 3 to
   8 ms, several a second, and a call that came meanwhile waited. No script that a daemon runs by itself should take longer
   than half a millisecond now (`pool/survey.py`), and calls share a run by eight at the most, so that Python works at the
@@ -111,13 +115,17 @@ and `INFO commandstats`, 2026-11-25 and 26.
 - **Which Python.** These figures are of Debian's Python 3.11. One built without profile-guided optimization, as pyenv
   builds it by default, takes a fifth more: 497 µs instead of 406 for an answer of `/next-cid`.
 - **AMI.** At 500 calls a second AMI brings 35,000 events and 16 MB a second, of which 6,600 events tell anything. They are
-  told by their name: cutting the bytes at blank lines and looking at a few bytes of each event takes a third of the time
+  told by their name: cutting the bytes at blank lines and looking at a few bytes of each event takes a quarter of the time
   that a search through all bytes took. Only the fields that are asked for are read. What is left is flat: 19 % reading
   bytes, 25 % following calls, 25 % asking Redis, 8 % the ledger, 6 % counting and the log, 4 % jobs. At 500 calls a second
-  simulator, daemon, Redis and PostgreSQL together want one and a half of the two processors, and wait for one another.
+  simulator, daemon, Redis and PostgreSQL together want one and a half of the two processors, and wait for one another. A
+  thread that looked every 2 ms found the daemon's loop late by more than 6 ms three times a second, up to 29 ms, in no
+  function more than in another and mostly in none: it waited for a processor. The least that a listener in Python can do
+  (it sets one constant number, follows nothing and keeps nothing) is measured below on the same events.
 - **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second: 0.6 until the
   event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. What `call_log` leaves is less than that for
-  five calls in a hundred. They ask over HTTP; with the feed none has to.
+  five calls in a hundred, and for one in two hundred less than a listener needs that takes no time at all (measured below).
+  They ask over HTTP; with the feed none has to.
 - **Filling a pool.** 35 µs of Redis a caller-ID became 18: new ones of a leaf are filed by one command.
 - **`/next-cid`.** aiohttp itself (reading, routing, eight headers, writing) is about half, choosing and recording a
   caller-ID a third.
@@ -155,6 +163,10 @@ def merge(runs: Sequence[Results]) -> Results:
     about["date"] = ", ".join(dict.fromkeys(run.about["date"] for run in runs))
     about["load before"] = ", ".join(run.about.get("load before", "") for run in runs)
     about["parts"] = " ".join(part for part in _PARTS if part in figures)
+    sizes = {part: run.about.get("size", "") for run in runs for part in {item.part for item in run.figures}}
+    usual = Counter(sizes.values()).most_common(1)[0][0]
+    others = [f"{part}: {sizes[part]}" for part in _PARTS if sizes.get(part, usual) != usual]
+    about["size"] = "; ".join([usual, *others])
     return Results(
         about,
         tuple(item for part in _PARTS for item in figures.get(part, ())),

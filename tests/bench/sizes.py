@@ -23,6 +23,7 @@ class Size:
     ami_s: float = 10.0
     asterisk_rate: float = 30.0
     asterisk_s: float = 60.0
+    asterisk_rounds: int = 3
     growth: tuple[int, ...] = (1_000, 10_000, 100_000)
     growth_calls: int = 4_000
     warm_areas: int = 300
@@ -50,6 +51,7 @@ SMALL = Size(
     warm_areas=30,
     asterisk_rate=10.0,
     asterisk_s=4.0,
+    asterisk_rounds=1,
     growth=(1_000, 5_000),
     growth_calls=800,
     warm_s=90,
