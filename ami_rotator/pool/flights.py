@@ -13,6 +13,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import (
     NoPermissionError,
     NoScriptError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -199,7 +200,7 @@ class Flights:
     def _arrive(self, lane: _Lane, calls: Sequence[_Call], answers: Sequence[Any], *, is_second: bool) -> None:
         unknown: list[_Call] = []
         for call, answer in zip(calls, answers, strict=True):
-            if not is_second and isinstance(answer, ResponseError) and self._is_unknown(answer):
+            if not is_second and isinstance(answer, ResponseError) and self._is_unknown(lane, answer):
                 unknown.append(call)
                 continue
             if call.answer.done():
@@ -221,20 +222,21 @@ class Flights:
             return "FCALL", script.function
         return "EVALSHA", script.sha
 
-    def _is_unknown(self, error: ResponseError) -> bool:
+    def _is_unknown(self, lane: _Lane, error: ResponseError) -> bool:
         """Tell whether Redis does not have the script or the function, or cannot have functions."""
-        return (
-            isinstance(error, NoScriptError)
-            or str(error).startswith("Function not found")
-            or self._refuses_functions(error)
-        )
+        text = str(error)
+        if lane.shared is not None and (isinstance(error, NoPermissionError) or text.startswith("unknown command")):
+            self._do_without_functions(error)
+            return True
+        return isinstance(error, NoScriptError) or text.startswith("Function not found")
 
-    def _refuses_functions(self, error: ResponseError) -> bool:
-        refuses = isinstance(error, NoPermissionError) or str(error).startswith("unknown command")
-        if refuses and self._has_functions:
+    def _do_without_functions(self, error: ResponseError) -> None:
+        if self._has_functions:
             self._has_functions = False
-            structlog.get_logger("redis").info("functions cannot be used, scripts will do", reason=str(error))
-        return refuses
+            structlog.get_logger("redis").warning(
+                "functions cannot be used; until the daemon starts again scripts do the same, a little slower",
+                reason=str(error),
+            )
 
     async def _load(self, lane: _Lane, calls: Sequence[_Call]) -> None:
         """Give Redis what it does not know, and run it again."""
@@ -255,12 +257,14 @@ class Flights:
         if not script.library or not self._has_functions:
             return False
         try:
-            # Another daemon may just have done the same.
-            await self._redis.function_load(script.library, replace=True)
+            await self._redis.function_load(script.library)
+        except ReadOnlyError:
+            return False  # a replica: what it makes of the script tells to leave it
         except ResponseError as error:
-            # One that is full or a replica refuses it too. As a script calls can end on the first, and find out the second.
-            self._refuses_functions(error)
-            return False
+            if "already exists" not in str(error):
+                # Not allowed, or Redis is full: as a script calls can end there all the same.
+                self._do_without_functions(error)
+                return False
         return True
 
     def _fail(self, lane: _Lane, calls: Sequence[_Call], error: Exception) -> None:

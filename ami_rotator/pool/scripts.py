@@ -29,19 +29,16 @@ _WHEN_FULL = frozenset(("tell",))
 class Script:
     """One command: its whole source, the SHA-1 Redis knows it by, and how many keys it takes.
 
-    `library` has it as a function named `function`; empty where it is none.
+    `library` has it as a function, `function` names that and its library: of its own for each version of all that is in it,
+    as daemons of several may share a Redis. Both are empty where it is none.
     """
 
     name: str
     source: str
     sha: str
     keys: int
+    function: str = ""
     library: str = ""
-
-    @property
-    def function(self) -> str:
-        """The function's name, and its library's: of its own for each version, as daemons of several may share a Redis."""
-        return f"rotator_{self.name}_{self.sha}"
 
 
 def _without_unused(source: str) -> str:
@@ -78,14 +75,18 @@ def _read(replaced: tuple[tuple[str, str], ...]) -> Mapping[str, Script]:
         named = _NAME.fullmatch(file.name)
         if named:
             source = _without_unused(_INCLUDE.sub(include, file.read_text()))
-            sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-            script = Script(named[1], source, sha, int(named[2]))
-            scripts[named[1]] = replace(script, library=_library(script)) if source.endswith(_RUN) else script
+            script = Script(named[1], source, _sha1(source), int(named[2]))
+            scripts[named[1]] = _as_function(script) if source.endswith(_RUN) else script
     return scripts
 
 
-def _library(script: Script) -> str:
-    name = script.function
+def _as_function(script: Script) -> Script:
     flags = ", flags={'allow-oom'}" if script.name in _WHEN_FULL else ""
     body = script.source.removesuffix(_RUN)
-    return f"#!lua name={name}\n{body}redis.register_function{{function_name='{name}', callback=run{flags}}}\n"
+    name = f"rotator_{script.name}_{_sha1(body + flags)}"
+    register = f"redis.register_function{{function_name='{name}', callback=run{flags}}}\n"
+    return replace(script, function=name, library=f"#!lua name={name}\n{body}{register}")
+
+
+def _sha1(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

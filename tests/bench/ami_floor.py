@@ -2,7 +2,8 @@
 
 With Redis it makes one round trip (a) for each call first; without, it answers in the very turn in which the event is read:
 how often even that is too late is what Asterisk leaves to any listener. It follows no call, keeps no record, takes nothing
-back, and looks for the two events only by which the daemon asks too.
+back, and looks for the two events only by which the daemon asks too. Its time runs, as the daemon's, from when it knows that
+an event is about a new call.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ class _Reflex(asyncio.Protocol):
         self._write(f"Action: Login\r\nUsername: {user}\r\nSecret: {secret}\r\nEvents: on\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
-        at_s = time.monotonic()
         whole, blank, rest = (self._rest + data).rpartition(_BLANK)
         self._rest = rest
         if not blank:
@@ -50,6 +50,7 @@ class _Reflex(asyncio.Protocol):
             channel = _asked_by(block)
             if channel and channel not in self._asked:
                 self._asked.add(channel)
+                at_s = time.monotonic()
                 if self._work is None:
                     self._set(channel, at_s)
                 else:

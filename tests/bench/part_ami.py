@@ -90,7 +90,7 @@ async def _stages(bench: Bench, rates: tuple[int, ...], *, filtered: bool) -> li
 
 
 async def _floor(bench: Bench, rate: int) -> dict[str, Any]:
-    """Have the same calls served by the least that a listener in Python can do (tests/bench/ami_floor.py)."""
+    """Have the same calls served by a bare listener in Python (tests/bench/ami_floor.py)."""
     size = bench.size
     async with helper("ami_stage", str(size.ami_dialers), str(size.areas), "0") as asterisks:
         ports = await asterisks.told()
@@ -104,7 +104,7 @@ async def _floor(bench: Bench, rate: int) -> dict[str, Any]:
             await asyncio.sleep(size.ami_s)
             answer: dict[str, Any] = await listener.ask({})
             answer["cpu"] = (cpu_s(listener.process.pid) - used_s) / size.ami_s
-            await asterisks.told(size.ami_s + 60)
+            answer |= {f"outside_{name}": value for name, value in (await asterisks.told(size.ami_s + 60)).items()}
     return answer
 
 
@@ -114,6 +114,17 @@ def _against(floor: dict[str, Any], stage: _Stage) -> list[Figure]:
     return [
         Figure(PART, f"{name}: p50", stage.written.ms(0.5), "ms", floor["p50_ms"], "ms after an EVALSHA"),
         Figure(PART, f"{name}: p99", stage.written.ms(0.99), "ms", floor["p99_ms"], "ms after an EVALSHA"),
+        *(
+            Figure(
+                PART,
+                f"{name}: call placed to Setvar read, {share}",
+                stage.answered[f"setvar_{share}_ms"],
+                "ms",
+                floor[f"outside_setvar_{share}_ms"],
+                "ms after an EVALSHA",
+            )
+            for share in ("p50", "p99")
+        ),
         Figure(PART, f"{name}: processor", 100 * stage.daemon_cpu, "%", 100 * floor["cpu"], "%"),
     ]
 

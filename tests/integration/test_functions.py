@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from redis.asyncio import Redis
@@ -88,7 +89,7 @@ async def test_inventories_and_their_days_do_not_mix_in_one_function(redis_clien
         "user rotator on >s3cret ~* &* +@all -fcall",
         "user rotator on >s3cret ~* &* +@all -function",
     ],
-    ids=["a Redis before 7", "FCALL not allowed", "FUNCTION not allowed"],
+    ids=["FCALL not known", "FCALL not allowed", "FUNCTION not allowed"],
 )
 async def test_without_functions_scripts_do(tmp_path: Path, option: str) -> None:
     with node(tmp_path, option) as server:
@@ -102,47 +103,67 @@ async def test_without_functions_scripts_do(tmp_path: Path, option: str) -> None
         await a_call(pool, 20)
 
         assert len({one.caller_id for one in found}) == 19
-        assert await runs(client, "fcall", "evalsha") == [0, 2]
+        assert await runs(client, "evalsha", "script|load", "function|load") == [2, 0, 0]
+        assert not (await client.info("errorstats"))  # FCALL is not tried once more
         assert await violations(client, pool.tag) == []
         await client.aclose()
 
 
-async def test_calls_end_on_a_full_redis_that_has_no_functions_yet(redis_client: Redis) -> None:
-    before = await make_pool(redis_client, ITEMS)
-    assert isinstance(await assign(before, call(1)), Assignment)
-    await redis_client.function_flush()
+@pytest.mark.parametrize("has_functions", [True, False])
+async def test_calls_end_on_a_full_redis(redis_client: Redis, has_functions: bool) -> None:
+    pool = await make_pool(redis_client, ITEMS)
+    await a_call(pool, 1)
+    assert isinstance(await assign(pool, call(2)), Assignment)
+    if not has_functions:  # as after an upgrade
+        await redis_client.function_flush()
+    await redis_client.config_resetstat()
     try:
         await redis_client.config_set("maxmemory", "1")
-        released = await before.release(call(1).key, ENDED)
+        released = await pool.release(call(2).key, ENDED)
+        by_function, by_script = await runs(redis_client, "fcall", "evalsha")
         with pytest.raises(PoolUnavailableError, match="Redis is full"):
-            await assign(before, call(2))
+            await assign(pool, call(3))
     finally:
         await redis_client.config_set("maxmemory", "0")
 
     assert released is not None
-    await redis_client.config_resetstat()
-    await a_call(before, 3)
-    assert (await runs(redis_client, "evalsha"))[0] == 0
-    assert await violations(redis_client, before.tag) == []
+    assert (by_function > 0, by_script) == ((True, 0) if has_functions else (True, 1))
+    await a_call(pool, 4)
+    assert await violations(redis_client, pool.tag) == []
 
 
-async def test_a_replica_without_the_functions_is_left(tmp_path: Path) -> None:
-    with node(tmp_path) as primary, node(tmp_path) as replica:
-        client = connect(f"redis://127.0.0.1:{replica.port}")
+@pytest.mark.parametrize("has_functions", [True, False])
+async def test_a_replica_is_left(tmp_path: Path, has_functions: bool) -> None:
+    with node(tmp_path) as server:
+        client = connect(f"redis://127.0.0.1:{server.port}")
         assert isinstance(client, Redis)
         pool = await make_pool(client, ITEMS)
-        replica.ask("FUNCTION", "FLUSH")
-        replica.ask("REPLICAOF", "127.0.0.1", "1")
+        await a_call(pool, 1)
+        if not has_functions:
+            server.ask("FUNCTION", "FLUSH")
+        server.ask("REPLICAOF", "127.0.0.1", "1")
         trips: Any = pool._flights._trips
         before = trips._wire
 
         with pytest.raises(PoolUnavailableError, match="ReadOnlyError"):
-            await assign(pool, call(1))
+            await assign(pool, call(2))
 
         assert not before.is_open
-        replica.ask("REPLICAOF", "NO", "ONE")
-        assert primary.ask("PING")
+        server.ask("REPLICAOF", "NO", "ONE")
+        await a_call(pool, 3)
+        assert pool._flights._has_functions
         await client.aclose()
+
+
+async def test_two_that_load_a_function_at_once_both_have_it(redis_client: Redis) -> None:
+    pool = await make_pool(redis_client, ITEMS)
+    other = RedisPool(redis_client, pool.tag.strip("{}"), ZoneInfo("UTC"), 300)
+
+    found = await asyncio.gather(*(a_call(one, 2 * n + m) for n in range(1, 9) for m, one in enumerate((pool, other))))
+
+    assert len({one.caller_id for one in found}) == 16
+    assert pool._flights._has_functions
+    assert other._flights._has_functions
 
 
 async def test_policies_take_turns_in_one_function(redis_client: Redis) -> None:
