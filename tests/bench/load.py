@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from zlib import crc32
 
 from ami_rotator.domain.caller_id import CallerId
@@ -44,9 +43,18 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
-def middle(timings: Sequence[Timing]) -> float:
-    """Return the rate of the middle round: one that a neighbour on the machine disturbed does not count."""
-    return median(timing.per_s for timing in timings)
+def middle_pair(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """Return both values of the round whose ratio is the middle one (of two the lower).
+
+    What slows the machine for a while slows both sides of a round; a round in which it slowed one of them does not count.
+    """
+    pairs = sorted(zip(ours, theirs, strict=True), key=lambda pair: pair[0] / pair[1])
+    return pairs[(len(pairs) - 1) // 2]
+
+
+def rates(timings: Sequence[Timing]) -> list[float]:
+    """Return the rate of each round."""
+    return [timing.per_s for timing in timings]
 
 
 def areas(count: int) -> list[Area]:

@@ -7,7 +7,7 @@ import asyncpg
 from tests.bench.baselines import ReadThenWrite, many_connections
 from tests.bench.context import Bench
 from tests.bench.figures import Figure
-from tests.bench.load import areas, closed_loop, inventory, middle
+from tests.bench.load import areas, closed_loop, inventory, middle_pair, rates
 from tests.bench.part_assign import calls
 from tests.bench.sizes import FULL
 
@@ -38,13 +38,14 @@ async def run(bench: Bench) -> None:
                     ours.append(await closed_loop(size.concurrent, size.round_s, work, first))
                     first += max(theirs[-1].count, ours[-1].count) + size.concurrent
             await redis.aclose()
+        rate, their_rate = middle_pair(rates(ours), rates(theirs))
         bench.add(
             Figure(
                 PART,
                 f"{caller_ids:,} caller-IDs: calls a second",
-                middle(ours),
+                rate,
                 "/s",
-                middle(theirs),
+                their_rate,
                 "/s read, then write",
                 at_least=at_least,
                 note=f"{caller_ids // size.areas} caller-IDs an area, {size.concurrent} concurrent, neither with HTTP",

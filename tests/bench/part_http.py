@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import orjson
 
 from tests.bench.context import Bench
 from tests.bench.figures import Figure
-from tests.bench.load import areas
+from tests.bench.load import areas, middle_pair
 from tests.bench.processes import helper, timed_daemon
 from tests.bench.wrk import wrk_rate
 
@@ -65,7 +64,7 @@ async def run(bench: Bench) -> None:
     numbers = sum(answer["answers"].get("200", 0) for answer in ours)
     best = min(ours, key=lambda answer: float(answer["p99_ms"]))
     # An answer without a number, because the budget was over, is none.
-    floor_rate, rate = (median(float(answer["per_s"]) for answer in side) for side in (floor, ours))
+    rate, floor_rate = middle_pair(*([float(answer["per_s"]) for answer in side] for side in (ours, floor)))
     bench.add(
         Figure(
             PART,

@@ -11,16 +11,17 @@ from pathlib import Path
 import asyncmy
 from asyncmy.connection import Connection
 
-from ami_rotator.domain.types import Assignment
+from ami_rotator.domain.types import Assignment, CallKey, End
 from ami_rotator.vicidial.address import DatabaseAddress
 from tests.bench.context import Bench, FilledPool
 from tests.bench.figures import Figure
-from tests.bench.load import Timing, areas, closed_loop, destination, inventory, middle, request
+from tests.bench.load import Timing, areas, closed_loop, destination, inventory, middle_pair, rates, request
 from tests.bench.part_assign import calls
 from tests.bench.sizes import Size
 from tests.support.mariadb import MariaDb, create_vicidial_database, execute_many
 
 PART = "vicidial"
+_END = End("answered")
 _CLIENTS = 16
 _GROUP = "CIDGROUP"
 _INSERT = """
@@ -79,6 +80,7 @@ async def _measure(bench: Bench, address: DatabaseAddress) -> None:
     theirs_overlap, ours_overlap = _Overlaps(), _Overlaps()
     theirs: list[Timing] = []
     ours: list[Timing] = []
+    alone: list[Timing] = []
     clients: asyncio.Queue[Connection] = asyncio.Queue()
     connected = [await _connect(address) for _ in range(_CLIENTS)]
     for connection in connected:
@@ -105,23 +107,26 @@ async def _measure(bench: Bench, address: DatabaseAddress) -> None:
                 theirs.append(await closed_loop(_CLIENTS, size.round_s, pick, first))
                 ours.append(await closed_loop(_CLIENTS, size.round_s, work, first))
                 first += max(theirs[-1].count, ours[-1].count) + size.concurrent
-            alone = await _assign_alone(filled, size, first)
+                alone.append(await _assign_alone(filled, size, first))
+                first += alone[-1].count + size.concurrent
     finally:
         for connection in connected:
             await connection.ensure_closed()
+    rate, their_rate = middle_pair(rates(alone), rates(theirs))
+    both_rate, their_rate_then = middle_pair(rates(ours), rates(theirs))
     bench.add(
         Figure(
             PART,
             "assigned a second",
-            alone.per_s,
+            rate,
             "/s",
-            middle(theirs),
+            their_rate,
             "/s by SELECT and UPDATE",
             at_least=5,
             note=f"{_CLIENTS} clients of one Python process; both choose and count, neither gives back",
         ),
         Figure(
-            PART, "assigned and released a second", middle(ours), "/s", middle(theirs), "/s by SELECT and UPDATE alone"
+            PART, "assigned and released a second", both_rate, "/s", their_rate_then, "/s by SELECT and UPDATE alone"
         ),
         Figure(
             PART,
@@ -136,14 +141,20 @@ async def _measure(bench: Bench, address: DatabaseAddress) -> None:
 
 
 async def _assign_alone(filled: FilledPool, size: Size, first: int) -> Timing:
-    """Assign without releasing: what VICIdial's statements do. Half of the inventory at the most."""
+    """Assign without releasing: what VICIdial's statements do. Half of the inventory at the most; then all is released."""
+    made: list[CallKey] = []
 
     async def assign(index: int) -> None:
-        found = await filled.assigner.assign(request(index, filled.areas, size.campaigns))
+        wanted = request(index, filled.areas, size.campaigns)
+        found = await filled.assigner.assign(wanted)
         if not isinstance(found, Assignment):
             raise LookupError(f"no caller-ID: {found.reason} {found.detail}")
+        made.append(wanted.key)
 
-    return await closed_loop(_CLIENTS, min(size.round_s, size.caller_ids / 20_000), assign, first)
+    timing = await closed_loop(_CLIENTS, min(size.round_s, size.caller_ids / 20_000), assign, first)
+    for start in range(0, len(made), size.concurrent):
+        await asyncio.gather(*(filled.pool.release(key, _END) for key in made[start : start + size.concurrent]))
+    return timing
 
 
 async def _connect(address: DatabaseAddress) -> Connection:

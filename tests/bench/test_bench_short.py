@@ -10,6 +10,7 @@ import pytest
 
 from tests.bench.figures import Figure, Results, Series, read_results
 from tests.bench.histogram import histogram
+from tests.bench.load import middle_pair
 from tests.bench.report import merge, write
 
 pytestmark = pytest.mark.timeout(330)
@@ -45,6 +46,11 @@ def test_a_figure_is_judged_by_its_ratio_where_it_has_a_baseline_and_by_its_valu
     assert (compared.judged, compared.is_held, compared.wanted) == (0.6, False, "≥ 0.7 ×")
     assert (bare.judged, bare.is_held, bare.wanted) == (6.0, True, "≤ 6")
     assert Figure("p", "n", 1.0, "").is_held is None
+
+
+def test_a_round_in_which_one_side_was_disturbed_does_not_count() -> None:
+    assert middle_pair([50.0, 10.0, 60.0], [10.0, 10.0, 12.0]) == (50.0, 10.0)
+    assert middle_pair([8.0, 9.0], [1.0, 1.0]) == (8.0, 1.0)
 
 
 def test_percentiles_of_a_histogram_lie_within_their_buckets() -> None:
