@@ -1,4 +1,4 @@
--- ask: for the caller-IDs of calls. Without what only `tell` needs: where it runs as a script, each function is made anew every time.
+-- ask: for the caller-IDs of calls. Without what only `tell` needs: a script's functions are made anew at every run.
 --
 -- KEYS[1]  tag of the inventory
 -- ARGV[1] [2] [3] zone  [4...] for each: 'assign', how many arguments, the arguments (include/assign.lua, together.lua)
