@@ -218,7 +218,7 @@ class Flights:
         self._take_off(lane)
 
     def _run_by(self, script: Script, *, as_script: bool = False) -> tuple[str, str]:
-        if script.library and self._has_functions and not as_script:
+        if script.function_source and self._has_functions and not as_script:
             return "FCALL", script.function
         return "EVALSHA", script.sha
 
@@ -254,10 +254,10 @@ class Flights:
             self._fly(lane, calls, is_second=True, as_script=as_script)
 
     async def _load_function(self, script: Script) -> bool:
-        if not script.library or not self._has_functions:
+        if not script.function_source or not self._has_functions:
             return False
         try:
-            await self._redis.function_load(script.library)
+            await self._redis.function_load(script.function_source)
         except ReadOnlyError:
             return False  # a replica: what it makes of the script tells to leave it
         except ResponseError as error:

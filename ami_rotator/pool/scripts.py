@@ -29,7 +29,7 @@ _WHEN_FULL = frozenset(("tell",))
 class Script:
     """One command: its whole source, the SHA-1 Redis knows it by, and how many keys it takes.
 
-    `library` has it as a function, `function` names that and its library: of its own for each version of all that is in it,
+    `function_source` is the library that has it as a function, `function` their name: another for each version of all in it,
     as daemons of several may share a Redis. Both are empty where it is none.
     """
 
@@ -38,7 +38,7 @@ class Script:
     sha: str
     keys: int
     function: str = ""
-    library: str = ""
+    function_source: str = ""
 
 
 def _without_unused(source: str) -> str:
@@ -85,7 +85,7 @@ def _as_function(script: Script) -> Script:
     body = script.source.removesuffix(_RUN)
     name = f"rotator_{script.name}_{_sha1(body + flags)}"
     register = f"redis.register_function{{function_name='{name}', callback=run{flags}}}\n"
-    return replace(script, function=name, library=f"#!lua name={name}\n{body}{register}")
+    return replace(script, function=name, function_source=f"#!lua name={name}\n{body}{register}")
 
 
 def _sha1(text: str) -> str:

@@ -20,7 +20,7 @@ from tests.bench.baselines import load_one_line, many_connections, round_trip
 from tests.bench.figures import as_json
 from tests.bench.load import percentile
 
-NUMBER = "12125550100"
+_NUMBER = "12125550100"
 _CONNECTIONS = 256
 _BLANK = b"\r\n\r\n"
 
@@ -63,7 +63,7 @@ class _Reflex(asyncio.Protocol):
         self._set(channel, at_s)
 
     def _set(self, channel: bytes, at_s: float) -> None:
-        text = f"Action: Setvar\r\nChannel: {channel.decode()}\r\nVariable: {HOOK_VARIABLE}\r\nValue: {NUMBER}\r\n\r\n"
+        text = f"Action: Setvar\r\nChannel: {channel.decode()}\r\nVariable: {HOOK_VARIABLE}\r\nValue: {_NUMBER}\r\n\r\n"
         self._write(text.encode())
         self._took_s.append(time.monotonic() - at_s)
 

@@ -180,8 +180,8 @@ async def test_a_script_that_is_sent_twice_has_one_effect(
     scripts = load_scripts({"clock": TEST_CLOCK})
     for script in scripts.values():
         await redis_client.script_load(script.source)
-        if script.library:
-            await redis_client.function_load(script.library)
+        if script.function_source:
+            await redis_client.function_load(script.function_source)
     lossy = connect(f"redis://127.0.0.1:{proxy.port}")
     for _ in range(sized(1, 20)):
         once = await prepared(redis_client, before)
