@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from ami_rotator.domain.types import Area, Campaign
 
-_REFILL_S = 2.0
+_LOOK_S = 1.0
+"""From one look at the pools to the next (the job `fill`)."""
 _SPREAD = 2.0
+_STOCK_S = 3.0
+"""For how many seconds of calls more a pool is filled than it needs, so that most need nothing at the next look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +26,31 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A warm pool's wanted depth."""
+    """A warm pool's wanted depth, and with how many it needs no filling: each filling is a script that Redis runs."""
 
     campaign: Campaign
     area: Area
     depth: int
+    enough: int
 
 
 def targets(demands: Sequence[Demand], inventory: int, share_max: float) -> list[Target]:
-    """Return the depths: what is asked for until the next refill plus a margin for chance, busiest first.
+    """Return what to hold, busiest first.
 
-    The expected calls in a refill time plus two standard deviations (a Poisson process) cover about 97 % of them. All
-    together stay within `share_max` of the inventory.
+    Enough is what is asked for until the next look, two standard deviations (a Poisson process) more than the mean. A stock
+    beyond that comes out of what is left once all have enough. All together stay within `share_max` of the inventory.
     """
     left = int(inventory * share_max)
+    ordered = sorted(demands, key=lambda item: -item.calls_per_minute)
+    enough: list[int] = []
+    for demand in ordered:
+        expected = demand.calls_per_minute / 60 * _LOOK_S
+        enough.append(min(math.ceil(expected + _SPREAD * math.sqrt(expected)), left))
+        left -= enough[-1]
     found: list[Target] = []
-    for demand in sorted(demands, key=lambda item: -item.calls_per_minute):
-        expected = demand.calls_per_minute / 60 * _REFILL_S
-        depth = min(math.ceil(expected + _SPREAD * math.sqrt(expected)), left)
-        if depth > 0:
-            found.append(Target(demand.campaign, demand.area, depth))
-            left -= depth
+    for demand, needed in zip(ordered, enough, strict=True):
+        if needed:
+            stock = min(math.ceil(demand.calls_per_minute / 60 * _STOCK_S), left)
+            found.append(Target(demand.campaign, demand.area, needed + stock, needed))
+            left -= stock
     return found

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from ami_rotator.domain.campaign import policy_of
 from ami_rotator.domain.types import Area, Campaign, Rung
-from ami_rotator.domain.warmth import Demand, targets
+from ami_rotator.domain.warmth import Demand, Target, targets
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.policy_terms import attestations_from
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import MOVES_MOST, RedisPool, WarmOrder
+
+_At: TypeAlias = tuple[Campaign, Area]
 
 _POOLS_MAX = 5_000
 """How many campaigns and areas are looked at, the most called first: ten campaigns that call all of North America. How many
 caller-IDs lie warm is bounded by the share of the inventory, not by this."""
-_AT_ONCE = 16
+_AT_ONCE = 4
+_POOLS_A_RUN = 4
 _COUNT_EVERY = 30
 """How many runs go by until the inventory is counted again: that reads every leaf, and it changes by hand only."""
 
@@ -33,7 +38,7 @@ class Filler:
         self._count_after = 0
 
     async def fill(self) -> None:
-        """Bring all warm pools to their depth; close those that nobody asks for any more."""
+        """Bring the warm pools to their depth that have too few or too many; close those that nobody asks for any more."""
         inventory = await self._count()
         have = await self._pool.depths()
         demands = self.expect([Demand(*item) for item in await self._pool.demand(_POOLS_MAX)])
@@ -43,22 +48,22 @@ class Filler:
             for campaign in {demand.campaign for demand in demands}
             if policy_of(campaign, self._assigner.policies).rungs[:1] == (Rung.AREA,)
         }
-        wanted: dict[tuple[Campaign, Area], int] = {
-            (target.campaign, target.area): target.depth
+        wanted: dict[_At, Target] = {
+            (target.campaign, target.area): target
             for target in targets(demands, inventory, self._share_max)
             if target.campaign in begin_near
         }
-        too_deep = [at for at, depth in have.items() if depth > wanted.get(at, 0)]
-        too_shallow = [at for at, depth in wanted.items() if depth > have.get(at, 0)]
+        too_deep = {at: wanted[at].depth if at in wanted else 0 for at in have}
+        too_deep = {at: depth for at, depth in too_deep.items() if have[at] > depth or at not in wanted}
+        too_shallow = {at: target.depth for at, target in wanted.items() if have.get(at, 0) < target.enough}
         # What is given back first may be what others are short of.
-        for changed in (too_deep, too_shallow):
-            for first in range(0, len(changed), _AT_ONCE):
-                await asyncio.gather(*(self._set(*at, wanted.get(at, 0)) for at in changed[first : first + _AT_ONCE]))
+        for depths in (too_deep, too_shallow):
+            await self._bring(depths, have)
 
     async def close(self) -> None:
         """Give all warm caller-IDs back."""
-        for at in await self._pool.depths():
-            await self._set(*at, 0)
+        have = await self._pool.depths()
+        await self._bring(dict.fromkeys(have, 0), have)
 
     async def _count(self) -> int:
         """Return how many caller-IDs there are, or were a while ago."""
@@ -70,6 +75,43 @@ class Filler:
             self._inventory = counted
         return self._inventory
 
-    async def _set(self, campaign: Campaign, area: Area, depth: int) -> None:
-        policy = policy_of(campaign, self._assigner.policies)
-        await self._pool.warm(campaign, area, policy.groups, depth, attestations_from(policy.attestation_min))
+    async def _bring(self, wanted: Mapping[_At, int], have: Mapping[_At, int]) -> None:
+        """Bring pools from the depths they have to others, as far as there are idle ones."""
+        left = {at: (have.get(at, 0), depth) for at, depth in wanted.items()}
+        # Calls take from them meanwhile: what is not reached now is a matter of the next second.
+        for _ in range(max((_rounds(*depths) for depths in left.values()), default=0)):
+            runs = list(_runs(left))
+            reached: list[list[int]] = []
+            for first in range(0, len(runs), _AT_ONCE):
+                orders = [[self._order(at, wanted[at]) for at in run] for run in runs[first : first + _AT_ONCE]]
+                reached += await asyncio.gather(*(self._pool.warm(*run) for run in orders))
+            # A pool that did not move has all that there is.
+            left = {
+                at: (depth, wanted[at])
+                for run, depths in zip(runs, reached, strict=True)
+                for at, depth in zip(run, depths, strict=True)
+                if depth not in (wanted[at], left[at][0])
+            }
+
+    def _order(self, at: _At, depth: int) -> WarmOrder:
+        policy = policy_of(at[0], self._assigner.policies)
+        return WarmOrder(*at, policy.groups, depth, attestations_from(policy.attestation_min))
+
+
+def _rounds(have: int, wants: int) -> int:
+    return max(1, math.ceil(abs(wants - have) / MOVES_MOST))
+
+
+def _runs(left: Mapping[_At, tuple[int, int]]) -> Iterator[list[_At]]:
+    """Put pools together, of which each has a depth and wants another, so that a script run moves a few caller-IDs."""
+    run: list[_At] = []
+    moves = 0
+    for at, (have, wants) in left.items():
+        more = min(abs(wants - have), MOVES_MOST)
+        if run and (moves + more > MOVES_MOST or len(run) == _POOLS_A_RUN):
+            yield run
+            run, moves = [], 0
+        run.append(at)
+        moves += more
+    if run:
+        yield run

@@ -27,7 +27,6 @@ from ami_rotator.pool.wire import Command
 _TOGETHER = 8
 """How many calls share a script run at the most: Redis serves nobody else meanwhile, a millisecond. With more that wait,
 several runs are under way, and this process works at the answers of one while Redis works at the next."""
-_JOBS_TOGETHER = 4
 _GATHER_S = 0.003
 
 Words = tuple[str | int | float, ...]
@@ -77,7 +76,7 @@ class Told:
 
 @dataclass(slots=True)
 class _Call:
-    """A script of its own, or by `name` a part of the script that the calls of a lane share."""
+    """A run of a script, or by `name` a part of a run that the calls of a lane share."""
 
     script: Script
     name: str
@@ -87,15 +86,13 @@ class _Call:
 
 @dataclass(slots=True)
 class _Lane:
-    """Those that leave in the order they came: at most `most` pipelines are under way, each with `together` at the most.
+    """Those that leave in the order they came: at most `most` runs are under way, which `together` share at the most.
 
-    What need not have its answer at once leaves `gather_s` after the first that waits, or with a full pipeline. With a
-    script that is `shared` a pipeline is one run of it.
+    What need not have its answer at once leaves `gather_s` after the first that waits, or with as many as share a run.
     """
 
-    shared: Script | None
     most: int
-    together: int
+    together: int = 1
     gather_s: float = 0.0
     waiting: deque[_Call] = field(default_factory=deque)
     flying: int = 0
@@ -103,18 +100,17 @@ class _Lane:
 
 
 class Flights:
-    """Runs scripts of one tag; what is asked while pipelines are under way leaves with the next.
+    """Runs scripts of one tag; what is asked while runs are under way leaves with the next.
 
     What waits of `assign` goes into one run of `ask` (lua/ask-1.lua), after what `zone` returns: a call to be placed waits
     for it. What is only told (`confirm`, `release`) travels behind, in runs of `tell`. What runs alone has a lane of its own
     as well. All lanes lead over one connection.
 
-    What is shared runs as a function, and as a script where there are none: on a Cluster (redis-py asks a server about each
-    FCALL first), or where Redis does not know or allow them.
+    A script that can be one runs as a function, and as a script where there are none: on a Cluster (redis-py asks a server
+    about each FCALL first), or where Redis does not know or allow them.
 
-    A pipeline that fails as a whole fails each of its calls, and those that wait behind it, so that nobody waits for a dead
-    server twice; a script's own error fails its caller only. Pipelines are sent again when their reply was lost: each script
-    may run twice.
+    A run that fails as a whole fails each of its calls, and without an answer of Redis those that wait behind it, so that
+    nobody waits for a dead server twice. It is sent again when its reply was lost: each script may run twice.
     """
 
     def __init__(self, redis: RedisClient, tag: str, ask: Script, tell: Script, zone: Callable[[], Words]) -> None:
@@ -123,9 +119,9 @@ class Flights:
         self._tag = tag
         self._assigning, self._telling = ask, tell
         self._zone = zone
-        self._first = _Lane(ask, 3, _TOGETHER)
-        self._behind = _Lane(tell, 2, _TOGETHER, _GATHER_S)
-        self._jobs = _Lane(None, 2, _JOBS_TOGETHER)
+        self._first = _Lane(3, _TOGETHER)
+        self._behind = _Lane(2, _TOGETHER, _GATHER_S)
+        self._jobs = _Lane(2)
         self._loading: set[asyncio.Task[None]] = set()
         self._has_functions = not isinstance(redis, RedisCluster)
 
@@ -174,33 +170,30 @@ class Flights:
                 self._fly(lane, calls)
 
     def _fly(self, lane: _Lane, calls: Sequence[_Call], *, is_second: bool = False, as_script: bool = False) -> None:
-        commands: list[Command]
-        if lane.shared is not None:
-            words = [word for call in calls for word in (call.name, len(call.args), *call.args)]
-            commands = [
-                (*self._run_by(lane.shared, as_script=as_script), lane.shared.keys, self._tag, *self._zone(), *words)
-            ]
-        else:
-            commands = [("EVALSHA", call.script.sha, call.script.keys, self._tag, *call.args) for call in calls]
+        script = calls[0].script
+        words: Words = calls[0].args
+        if calls[0].name:
+            words = (*self._zone(), *(word for call in calls for word in (call.name, len(call.args), *call.args)))
+        command: Command = (*self._run_by(script, as_script=as_script), script.keys, self._tag, *words)
 
         def landed(outcome: list[Any] | Exception) -> None:
-            answers: Any = outcome
-            if lane.shared is not None and not isinstance(outcome, Exception):
-                # They share its error, if the run has one.
-                answers = [outcome[0]] * len(calls) if isinstance(outcome[0], Exception) else outcome[0]
+            if isinstance(outcome, Exception):
+                self._fail(lane, calls, outcome)
+                return
+            answers: Any = outcome[0] if calls[0].name else outcome
             if isinstance(answers, Exception):
-                self._fail(lane, calls, answers)
-            elif not isinstance(answers, list) or len(answers) != len(calls):
-                self._fail(lane, calls, RedisError("a script did not answer each question"))
-            else:
+                answers = [answers] * len(calls)  # they share its error
+            if isinstance(answers, list) and len(answers) == len(calls):
                 self._arrive(lane, calls, answers, is_second=is_second)
+            else:
+                self._fail(lane, calls, RedisError("a script did not answer each question"))
 
-        self._trips.send(commands, landed)
+        self._trips.send([command], landed)
 
     def _arrive(self, lane: _Lane, calls: Sequence[_Call], answers: Sequence[Any], *, is_second: bool) -> None:
         unknown: list[_Call] = []
         for call, answer in zip(calls, answers, strict=True):
-            if not is_second and isinstance(answer, ResponseError) and self._is_unknown(lane, answer):
+            if not is_second and isinstance(answer, ResponseError) and self._is_unknown(call.script, answer):
                 unknown.append(call)
                 continue
             if call.answer.done():
@@ -222,10 +215,10 @@ class Flights:
             return "FCALL", script.function
         return "EVALSHA", script.sha
 
-    def _is_unknown(self, lane: _Lane, error: ResponseError) -> bool:
+    def _is_unknown(self, script: Script, error: ResponseError) -> bool:
         """Tell whether Redis does not have the script or the function, or cannot have functions."""
         text = str(error)
-        if lane.shared is not None and (isinstance(error, NoPermissionError) or text.startswith("unknown command")):
+        if script.function and (isinstance(error, NoPermissionError) or text.startswith("unknown command")):
             self._do_without_functions(error)
             return True
         return isinstance(error, NoScriptError) or text.startswith("Function not found")
@@ -241,10 +234,9 @@ class Flights:
     async def _load(self, lane: _Lane, calls: Sequence[_Call]) -> None:
         """Give Redis what it does not know, and run it again."""
         try:
-            as_script = lane.shared is None or not await self._load_function(lane.shared)
+            as_script = not await self._load_function(calls[0].script)
             if as_script:
-                for script in {call.script.sha: call.script for call in calls}.values():
-                    await self._redis.script_load(script.source)
+                await self._redis.script_load(calls[0].script.source)
         except asyncio.CancelledError:
             self._fail(lane, calls, RedisError("stopped"))
             raise

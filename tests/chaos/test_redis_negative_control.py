@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from ami_rotator.domain.types import E164, Area, Assignment, Campaign, Group
 from ami_rotator.ledger.database import Database
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import RedisPool, WarmOrder
 from tests.support.pool_checks import violations
 from tests.support.pool_load import Load, fill_inventory, stores
 from tests.support.pool_setup import assign, call, caller_id, make_pool
@@ -85,7 +85,7 @@ async def lose_a_warm_pool(redis: Redis, tag: str) -> None:
 async def test_every_kind_of_damage_is_found(redis_client: Redis, damage: Damage) -> None:
     pool: RedisPool = await make_pool(redis_client, [caller_id(i) for i in range(8)])
     await assign(pool, call(1))
-    await pool.warm(Campaign("SALES"), Area("212"), [Group("default")], 2)
+    await pool.warm(WarmOrder(Campaign("SALES"), Area("212"), [Group("default")], 2))
     assert await violations(redis_client, pool.tag) == []
 
     await damage(redis_client, pool.tag)

@@ -33,7 +33,7 @@ from ami_rotator.domain.types import (
 from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.question import Question
 from ami_rotator.pool.rebuild import Rebuild
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import RedisPool, WarmOrder
 from ami_rotator.pool.scripts import load_scripts
 from tests.chaos.sizes import sized
 from tests.support.pool_checks import TEST_CLOCK, violations
@@ -71,7 +71,7 @@ async def move_clock(pool: RedisPool, forward_ms: int) -> None:
 
 
 async def warm_two(pool: RedisPool) -> None:
-    await pool.warm(Campaign("SALES"), Area("212"), [Group("default")], 2)
+    await pool.warm(WarmOrder(Campaign("SALES"), Area("212"), [Group("default")], 2))
 
 
 async def wait_until_eligible(pool: RedisPool) -> None:
@@ -118,7 +118,7 @@ CASES: list[tuple[str, str, Step, Step]] = [
     ("expire", "one that is over", be_over, lambda p: p.expire()),
     ("promote", "one that waited", wait_until_eligible, lambda p: p.promote(Group("default"))),
     ("warm", "two", nothing, warm_two),
-    ("warm", "give back", warm_two, lambda p: p.warm(Campaign("SALES"), Area("212"), [Group("default")], 0)),
+    ("warm", "give back", warm_two, lambda p: p.warm(WarmOrder(Campaign("SALES"), Area("212"), [Group("default")], 0))),
     ("demand", "fades once", nothing, lambda p: p.command("demand", 5000, 0.9, "one count", "SALES|212", 3)),
     ("put", "new and changed", nothing, lambda p: p.put([caller_id(1, hourly=2), caller_id(9)], 7)),
     ("remove", "idle and in use", assigning(FIRST, NAMED), lambda p: p.remove([caller_id(0).number, caller_id(1).number])),

@@ -19,6 +19,7 @@ from ami_rotator.domain.types import Area, Campaign, Dialer, End, Group, Reserva
 from ami_rotator.errors import PoolUnavailableError, SettingsError
 from ami_rotator.ledger.database import Database
 from ami_rotator.pool.connect import RedisClient, connect
+from ami_rotator.pool.redis_pool import WarmOrder
 from ami_rotator.pool.scripts import load_scripts
 from tests.chaos.sizes import IS_LONG, sized
 from tests.chaos.test_redis_reply_lost import CASES, Step, prepared
@@ -67,7 +68,7 @@ async def test_what_is_no_script_passes_on_a_cluster_too(on_cluster: RedisClient
         await part.pool.confirm(call.key, call.number, "17.5")
         assert [live.reservation for live in await part.pool.live_calls(Dialer("d1"))] == [call.reservation]
         assert (await part.pool.snapshot()).live == 1
-        await part.pool.warm(Campaign("SALES"), Area("212"), [Group("default")], 2)
+        await part.pool.warm(WarmOrder(Campaign("SALES"), Area("212"), [Group("default")], 2))
         await part.pool.demand(5)
         await part.pool.ping()
         await part.pool.release(call.key, End("answered"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from ami_rotator.domain.types import Area, Assignment, Campaign, State
+from ami_rotator.domain.warmth import Demand
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.filler import Filler
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import MOVES_MOST, RedisPool
 from tests.support.pool_checks import violations
 from tests.support.pool_setup import call, caller_id, make_pool
 
@@ -67,7 +68,73 @@ async def test_a_pool_that_was_empty_at_first_has_warm_ones_as_soon_as_it_is_loa
 
     await filler.fill()
 
-    assert sum((await pool.depths()).values()) == 1
+    assert sum((await pool.depths()).values()) == 2
+
+
+async def test_a_pool_is_filled_when_it_has_too_few_and_not_with_each_call(redis_client: Redis) -> None:
+    pool, filler, assigner = await ready(redis_client, each=10)
+    await ask(pool, assigner, 1)
+    held = []
+    for serial in range(2, 8):
+        await filler.fill()
+        held.append(sum((await pool.depths()).values()))
+        assert (await ask(pool, assigner, serial)).was_warm
+
+    # A call now and then: one that is warm is enough, and it is filled to two.
+    assert held == [2, 1, 2, 1, 2, 1]
+
+
+async def test_a_pool_that_is_empty_and_not_called_any_more_is_closed(redis_client: Redis) -> None:
+    pool, filler, assigner = await ready(redis_client)
+    await ask(pool, assigner, 1)
+    await filler.fill()
+    await ask(pool, assigner, 2)
+    assert await pool.depths() == {(Campaign("SALES"), Area("212")): 0}
+    await pool.demand(1)  # what was asked counts, and is then forgotten
+    await redis_client.delete(f"demand:{pool.tag}")
+
+    await filler.fill()
+
+    assert await pool.depths() == {}
+
+
+async def test_deep_pools_are_filled_and_closed_in_steps_that_keep_redis_for_moments(redis_client: Redis) -> None:
+    pool, filler, _ = await ready(redis_client, each=50)
+    demands = [Demand(Campaign("SALES"), area, 400.0) for area in AREAS[:3]]
+    demands += [Demand(Campaign("SALES"), area, 1.0) for area in AREAS[3:]]
+    filler.expect = lambda _: demands
+    await filler.fill()  # loads the function
+    await filler.close()
+    await redis_client.config_resetstat()
+
+    await filler.fill()
+    filled = await pool.depths()
+    await filler.close()
+
+    stats = await redis_client.info("commandstats")
+    runs = stats["cmdstat_fcall"]["calls"]
+    depths = [filled[Campaign("SALES"), area] for area in AREAS]
+    assert min(depths[:3]) > 3 * MOVES_MOST
+    assert set(depths[3:]) == {2}
+    assert await pool.depths() == {}
+    assert await violations(redis_client, pool.tag) == []
+    # Each that is taken is packed once, and so is each that goes back.
+    moved = 2 * sum(depths)
+    assert stats["cmdstat_set"]["calls"] >= moved
+    assert moved / MOVES_MOST <= runs <= moved / MOVES_MOST + 20
+    assert stats.get("cmdstat_evalsha", {"calls": 0})["calls"] < 20  # depths and demand
+
+
+async def test_a_pool_that_cannot_be_filled_stops_no_other(redis_client: Redis) -> None:
+    pool, filler, _ = await ready(redis_client, each=20)
+    nowhere = Area("999")
+    filler.expect = lambda _: [Demand(Campaign("SALES"), area, 400.0) for area in (nowhere, *AREAS[:4])]
+
+    await filler.fill()
+
+    depths = await pool.depths()
+    assert depths[Campaign("SALES"), nowhere] == 0
+    assert [depths[Campaign("SALES"), area] for area in AREAS[:4]] == [20] * 4
 
 
 async def test_pools_and_leaves_beyond_a_page_are_all_counted(redis_client: Redis) -> None:

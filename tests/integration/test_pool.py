@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ami_rotator.domain.types import E164, Area, Assignment, CallKey, Campaign, Dialer, End, Group, Miss, State
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import RedisPool, WarmOrder
 from tests.support.pool_checks import violations
 from tests.support.pool_setup import assign, call, caller_id, given, make_pool, set_time
 
@@ -234,12 +234,12 @@ async def test_warm_numbers_are_given_first_and_taken_back_from_another_campaign
     redis_client: Redis,
 ) -> None:
     pool = await make_pool(redis_client, [caller_id(i) for i in range(3)])
-    depth = await pool.warm(Campaign("SALES"), Area("212"), [Group("default")], 2)
+    depths = await pool.warm(WarmOrder(Campaign("SALES"), Area("212"), [Group("default")], 2))
 
     mine = await assign(pool, call(1))
     others = [await assign(pool, call(2, campaign="SURVEY")), await assign(pool, call(3, campaign="SURVEY"))]
 
-    assert depth == 2
+    assert depths == [2]
     assert isinstance(mine, Assignment)
     assert mine.was_warm
     assert [isinstance(o, Assignment) and o.was_warm for o in others] == [False, True]
@@ -250,8 +250,8 @@ async def test_a_warm_pool_that_is_closed_gives_its_numbers_back_in_their_old_or
     pool = await make_pool(redis_client, [caller_id(i) for i in range(4)])
     first = await given(pool, call(1))
     await pool.release(call(1).key, End("busy"))
-    await pool.warm(Campaign("SALES"), Area("212"), [Group("default")], 4)
-    await pool.warm(Campaign("SALES"), Area("212"), [Group("default")], 0)
+    await pool.warm(WarmOrder(Campaign("SALES"), Area("212"), [Group("default")], 4))
+    await pool.warm(WarmOrder(Campaign("SALES"), Area("212"), [Group("default")], 0))
 
     order = [await given(pool, call(turn)) for turn in (2, 3, 4, 5)]
 

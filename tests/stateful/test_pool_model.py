@@ -30,7 +30,7 @@ from ami_rotator.domain.types import (
     Rung,
 )
 from ami_rotator.pool.question import Question
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import RedisPool, WarmOrder
 from ami_rotator.pool.scripts import load_scripts
 from tests.support.pool_checks import TEST_CLOCK, numbers_of, violations
 from tests.support.pool_setup import open_pool
@@ -245,7 +245,8 @@ class PoolMachine(RuleBasedStateMachine):
                     number.pool = name
                     mine.append(number)
 
-        reached = self.run(self.pool.warm(Campaign(campaign), Area(area), CAMPAIGNS[campaign].groups, depth))
+        order = WarmOrder(Campaign(campaign), Area(area), CAMPAIGNS[campaign].groups, depth)
+        (reached,) = self.run(self.pool.warm(order))
 
         assert reached == len(mine)
 

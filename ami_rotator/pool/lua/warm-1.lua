@@ -1,43 +1,61 @@
--- warm: bring a warm pool to its depth. Takes the least recently used of the given groups in the area; gives back the most
+-- warm: bring warm pools to their depths. Takes the least recently used of the given groups in the area; gives back the most
 -- recently used when there are too many. A depth of 0 closes the pool.
 --
 -- KEYS[1]  tag of the inventory
--- ARGV[1]  pool `campaign|area`  [2] depth  [3] [4] [5] zone  [6] area  [7] attestations allowed ('' any)  [8...] groups in order
--- returns  the depth reached
+-- ARGV[1] [2] [3] zone  [4] how many caller-IDs may move in each: Redis serves nobody else meanwhile
+--      [5...] for each: pool `campaign|area`, depth, area, attestations allowed ('' any), how many groups, the groups in order
+-- returns  the depth that each has now
 --- include clock filing windows choosing
-begin(KEYS[1])
-set_zone(ARGV[3], ARGV[4], ARGV[5])
-local pool, depth = ARGV[1], tonumber(ARGV[2])
-local set = key('pool', pool)
-local have = redis.call('ZCARD', set)
-
-if have > depth then
-  for _, cid in ipairs(redis.call('ZRANGE', set, depth, -1)) do
+local function let_go(set, from)
+  for _, cid in ipairs(redis.call('ZRANGE', set, from, -1)) do
     local c = caller(cid)
     unfile(c)
     settle(c)
     save(c)
   end
-  have = depth
 end
 
-local q = {unused = true, att = ARGV[7] ~= '' and ARGV[7] or nil}
-for i = 8, #ARGV do
-  if have < depth then promote('waiting', ARGV[i], ARGV[6], depth - have) end
-  while have < depth do
-    local c = first_at('idle', ARGV[i], ARGV[6], q)
+local function take(set, pool, area, att, group, most)
+  local q, taken = {unused = true, att = att ~= '' and att or nil}, 0
+  promote('waiting', group, area, most)
+  while taken < most do
+    local c = first_at('idle', group, area, q)
     if not c then break end
     file(c, 'warm', c.lu)
     c.pl = pool
     redis.call('ZADD', set, c.lu, c.cid)
     save(c)
-    have = have + 1
+    taken = taken + 1
   end
+  return taken
 end
 
-if depth == 0 then
-  redis.call('SREM', key('pools'), pool)
-else
-  redis.call('SADD', key('pools'), pool)
+local function bring(pool, depth, area, att, groups, most)
+  local set = key('pool', pool)
+  local have = redis.call('ZCARD', set)
+  if have > depth then
+    let_go(set, math.max(depth, have - most))
+  elseif have < depth then
+    most = math.min(most, depth - have)
+    for _, group in ipairs(groups) do
+      if most > 0 then most = most - take(set, pool, area, att, group, most) end
+    end
+  end
+  have = redis.call('ZCARD', set)
+  redis.call(have == 0 and depth == 0 and 'SREM' or 'SADD', key('pools'), pool)
+  return have
 end
-return have
+
+local function run(keys, args)
+  begin(keys[1])
+  set_zone(args[1], args[2], args[3])
+  local depths, at = {}, 5
+  while args[at] do
+    local last = at + 4 + args[at + 4]
+    local groups = {unpack(args, at + 5, last)}
+    depths[#depths + 1] = bring(args[at], tonumber(args[at + 1]), args[at + 2], args[at + 3], groups, tonumber(args[4]))
+    at = last + 1
+  end
+  return depths
+end
+return run(KEYS, ARGV)
