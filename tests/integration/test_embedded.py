@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ctypes.util import find_library
 from pathlib import Path
 
 import asyncpg
@@ -216,6 +217,22 @@ async def test_a_server_that_cannot_start_is_reported_with_the_end_of_its_log(tm
             pass
 
     assert servers(tmp_path) == []
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+async def test_the_wheels_valkey_allocates_with_what_is_best_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_installed: bool
+) -> None:
+    jemalloc = find_library("jemalloc") if is_installed else None
+    if not is_installed:
+        monkeypatch.setattr("ami_rotator.embedded.valkey.find_library", lambda _: None)
+    async with embedded.redis_url(tmp_path):
+        pid = Valkey(tmp_path / "valkey").find()
+        mapped = Path(f"/proc/{pid}/maps").read_text()
+        variables = Path(f"/proc/{pid}/environ").read_bytes()
+
+    assert ("jemalloc" in mapped) == bool(jemalloc)
+    assert (b"GLIBC_TUNABLES=glibc.malloc.tcache_count=2000" in variables) != bool(jemalloc)
 
 
 async def test_a_data_folder_that_is_none_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 from redis.asyncio import Redis
 
 from ami_rotator.domain.campaign import CampaignPolicy
-from ami_rotator.domain.types import Assignment, Campaign, End, Miss
+from ami_rotator.domain.types import Area, Assignment, Campaign, End, Group, Miss
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.pool.connect import connect
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import RedisPool, WarmOrder
 from ami_rotator.pool.scripts import load_scripts
 from tests.support.policy_caller import OTHER, SALES, Caller
 from tests.support.pool_checks import violations
@@ -99,10 +99,12 @@ async def test_without_functions_scripts_do(tmp_path: Path, option: str) -> None
         pool = await make_pool(client, ITEMS)
 
         found = await asyncio.gather(*(a_call(pool, n) for n in range(1, 20)))
+        depths = await pool.warm(WarmOrder(SALES, Area("212"), [Group("default")], 2))
         await client.config_resetstat()
         await a_call(pool, 20)
 
         assert len({one.caller_id for one in found}) == 19
+        assert depths == [2]
         assert await runs(client, "evalsha", "script|load", "function|load") == [2, 0, 0]
         assert not (await client.info("errorstats"))  # FCALL is not tried once more
         assert await violations(client, pool.tag) == []
