@@ -238,17 +238,9 @@ class AmiDialer:
             self._count_failure(f"{fields['Action']}: not connected")
             return
         try:
-            session.protocol.request(fields, self._timeout_s).add_done_callback(self._check_answer)
+            session.protocol.order(fields, self._count_failure)
         except DialerUnavailableError as error:
             self._count_failure(str(error))
-
-    def _check_answer(self, done: asyncio.Future[Any]) -> None:
-        if done.cancelled():
-            self._count_failure("cancelled")
-        elif (error := done.exception()) is not None:
-            self._count_failure(str(error))
-        elif not done.result().success:
-            self._count_failure(str(done.result().message))
 
     def _count_failure(self, reason: str) -> None:
         self._failed += 1

@@ -1,7 +1,8 @@
 """One AMI connection: bytes in, events and responses out. panoramisk's protocol keeps the actions and their responses.
 
 What is not left to panoramisk 1.4: it decodes each read by itself (a character cut in two is lost), builds a message of
-every event, and sends unanswered actions again after a reconnect. A Setvar that comes that late would be wrong.
+every event, and sends unanswered actions again after a reconnect. A Setvar that comes that late would be wrong. Actions
+that nobody waits for are ours altogether (ami/orders.py).
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
 from ami_rotator.ami.events import Event, Splitter, blocks, is_wanted, parse_event, wanted
+from ami_rotator.ami.orders import ACTION_ID, Orders
 from ami_rotator.errors import DialerUnavailableError
 
 _BANNER = b"Asterisk Call Manager/"
 _MAX_BANNER_BYTES = 256
-_ACTION_ID = b"\r\nActionID: "
 _MAX_UNSENT_BYTES = 256 * 1024
 
 
@@ -31,7 +32,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     byte.
     """
 
-    def __init__(self, on_event: Callable[[Event], None]) -> None:
+    def __init__(self, on_event: Callable[[Event], None], timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
         self.banner: asyncio.Future[str] = loop.create_future()
         self.lost: asyncio.Future[str] = loop.create_future()
@@ -41,6 +42,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self.responses: dict[str, Action] = {}
         self.closed = True
         self._on_event = on_event
+        self._orders = Orders(timeout_s)
         self._loop = loop
         self._first_line = b""
 
@@ -55,13 +57,14 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         if not self.banner.done():
             data = self._read_banner(data)
         whole = self.splitter.feed(data)
-        if not self.responses or _ACTION_ID not in whole:
+        if ACTION_ID not in whole or not (self.responses or self._orders):
             for block in wanted(whole):
                 self._on_event(parse_event(block))
             return
         for block in blocks(whole):
-            if _ACTION_ID in block:
-                self._read_response(block)
+            if ACTION_ID in block:
+                if not self._orders.take(block):
+                    self._read_response(block)
             elif is_wanted(block):
                 self._on_event(parse_event(block))
 
@@ -78,6 +81,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             if not pending.future.done():
                 pending.future.set_exception(DialerUnavailableError(f"not answered: {reason}"))
         self.responses.clear()
+        self._orders.fail(f"not answered: {reason}")
         if not self.banner.done():
             self.banner.cancel()
         if (transport := getattr(self, "transport", None)) is not None:
@@ -96,10 +100,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         Raises:
             DialerUnavailableError: the connection is gone, or Asterisk does not read what it was sent.
         """
-        if self.closed or self.lost.done():
-            raise DialerUnavailableError
-        if self.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            raise DialerUnavailableError("Asterisk does not read what it is sent; the action was not sent")
+        self._check_open()
         sent = Action(fields)
         future: asyncio.Future[Any] = sent.future
         expiry = self._loop.call_later(timeout_s, _expire, future, fields["Action"], timeout_s)
@@ -113,6 +114,20 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         future.add_done_callback(settle)
         self.send(sent, as_list=None)  # its default, False, takes the first line of a list for all of it
         return future
+
+    def order(self, fields: dict[str, str], failed: Callable[[str], None]) -> None:
+        """Write an action now whose success nobody waits for; raises as `request`.
+
+        `failed` is told why, where Asterisk refuses it, does not answer within `timeout_s`, or the connection ends first.
+        """
+        self._check_open()
+        self.transport.write(self._orders.add(fields, failed))
+
+    def _check_open(self) -> None:
+        if self.closed or self.lost.done():
+            raise DialerUnavailableError
+        if self.transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+            raise DialerUnavailableError("Asterisk does not read what it is sent; the action was not sent")
 
     def _read_banner(self, data: bytes) -> bytes:
         self._first_line += data

@@ -33,7 +33,7 @@ class Session:
         timeout_s: float,
         on_event: Callable[[Event], None],
     ) -> None:
-        self.protocol = AmiProtocol(self._take)
+        self.protocol = AmiProtocol(self._take, timeout_s)
         self.version = ""
         self.lag_ms: float | None = None
         self._settings = settings

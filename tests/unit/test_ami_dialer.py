@@ -307,6 +307,7 @@ async def test_an_unanswered_action_fails_in_time_and_leaves_nothing(server: Ser
 
     assert run.dialer._session is not None
     assert run.dialer._session.protocol.responses == {}
+    assert not run.dialer._session.protocol._orders
 
 
 async def test_five_thousand_events_at_once_arrive_in_order(server: Server, start: Callable[..., Run]) -> None:
