@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import structlog
 
@@ -17,11 +18,21 @@ from ami_rotator.ami.tracker import Tracker
 from ami_rotator.cancellation import end_tasks, raise_if_cancelled
 from ami_rotator.clock import Clock
 from ami_rotator.domain.numbers import Presentation, parse_number, present
-from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Campaign, Dialer, End, Miss, ReservationId
-from ami_rotator.errors import DialerUnavailableError, RotatorError
+from ami_rotator.domain.types import (
+    E164,
+    Assignment,
+    CallKey,
+    CallRequest,
+    Campaign,
+    Dialer,
+    End,
+    Miss,
+    ReservationId,
+)
+from ami_rotator.errors import DialerUnavailableError, PoolUnavailableError, RotatorError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
-from ami_rotator.pool.redis_pool import LiveCall, RedisPool
+from ami_rotator.pool.redis_pool import Confirmed, LiveCall, RedisPool
 from ami_rotator.settings import Mode
 
 HOOK_VARIABLE = "ROTATOR_CID"
@@ -145,6 +156,7 @@ class Listener:
             call = self._calls[name] = CallLine(fact.key, self._clock.monotonic_s())
         if isinstance(fact, TrunkBegan):
             call.has_trunk = True
+            self.on_presented(fact.key.code, fact.presented)
         elif isinstance(fact, CallSeen):
             call.seen_s = self._clock.monotonic_s()
             call.is_seen = True
@@ -205,7 +217,7 @@ class Listener:
                 return
 
     def _go_on(self, name: str, call: CallLine) -> None:
-        """Take what waits, unless something is under way. A call asks for its number at once, without a task."""
+        """Take what waits, unless something is under way. What asks Redis once does so at once, without a task."""
         if call.work is not None or not call.waiting:
             return
         fact = call.waiting[0]
@@ -213,8 +225,45 @@ class Listener:
             call.waiting.popleft()
             self._see(name, call, fact)
             self._go_on(name, call)
-        else:
-            call.work = asyncio.create_task(self._work(name, call), name=f"call {name}")
+        elif not self._tell(name, call, fact):
+            self._begin_work(name, call)
+
+    def _tell(self, name: str, call: CallLine, fact: Fact) -> bool:
+        """Confirm or release; false where that waits for more than one answer of Redis."""
+        told = asyncio.get_running_loop().create_future()
+
+        def answered(answer: Confirmed | E164 | Exception | None) -> None:
+            if told.cancelled():
+                return  # the daemon stops
+            call.work = None
+            told.set_result(None)
+            if isinstance(answer, PoolUnavailableError):
+                self._begin_work(name, call)  # once more, with patience
+                return
+            call.waiting.popleft()
+            try:
+                if isinstance(answer, Exception):
+                    raise answer
+                if isinstance(answer, Confirmed):
+                    self._confirmed(call, answer)
+                elif isinstance(fact, CallEnded):
+                    self._released(name, fact, answer)
+            except Exception:
+                self._give_up(name)
+            self._go_on(name, call)
+
+        if isinstance(fact, TrunkBegan) and self._mode != "push":
+            call.work = told
+            self._pool.confirm_then(fact.key, self._shown(fact), fact.trunk_uniqueid, answered)
+            return True
+        if isinstance(fact, CallEnded) and not call.is_in_astdb:
+            call.work = told
+            self._pool.release_then(fact.key, fact.end, answered)
+            return True
+        return False
+
+    def _begin_work(self, name: str, call: CallLine) -> None:
+        call.work = asyncio.create_task(self._work(name, call), name=f"call {name}")
 
     async def _work(self, name: str, call: CallLine) -> None:
         try:
@@ -226,12 +275,13 @@ class Listener:
                 elif isinstance(fact, TrunkBegan):
                     await self._confirm(fact, call)
                 elif isinstance(fact, CallEnded):
-                    await self._release(fact)
+                    released = await surely(
+                        self._clock, self._give_up_s, partial(self._pool.release, fact.key, fact.end)
+                    )
                     await self._ahead.clear(call)
-                    self._calls.pop(name, None)
-        except Exception:  # one call's trouble must not stop the others; it is logged whole, and its lifetime ends it
-            self._log.exception("a call could not be followed", call=name)
-            self._calls.pop(name, None)
+                    self._released(name, fact, released)
+        except Exception:
+            self._give_up(name)
         finally:
             call.work = None
         self._go_on(name, call)
@@ -298,26 +348,35 @@ class Listener:
         self._metrics.set_seconds.labels(self._dialer).observe(self._clock.monotonic_s() - call.seen_s)
 
     async def _confirm(self, fact: TrunkBegan, call: CallLine) -> None:
-        self.on_presented(fact.key.code, fact.presented)
         number = parse_number(fact.presented, self._region)
         if self._mode == "push" and number is not None:
             trunk = f"{self._dialer}:{fact.trunk_uniqueid}"
             await surely(self._clock, self._give_up_s, lambda: self._pool.count_use(number, trunk))
-        shown = number or fact.presented
+        shown = self._shown(fact)
         confirmed = await surely(
             self._clock, self._give_up_s, lambda: self._pool.confirm(fact.key, shown, fact.trunk_uniqueid)
         )
-        if confirmed is None:
-            return
+        if confirmed is not None:
+            self._confirmed(call, confirmed)
+
+    def _shown(self, fact: TrunkBegan) -> str:
+        return parse_number(fact.presented, self._region) or fact.presented
+
+    def _confirmed(self, call: CallLine, confirmed: Confirmed) -> None:
         if confirmed.status != "same":
             self._metrics.presented.labels(self._dialer, confirmed.status).inc()
         if confirmed.reservation and confirmed.status != "ended":
             call.reservation = confirmed.reservation
 
-    async def _release(self, fact: CallEnded) -> None:
-        released = await surely(self._clock, self._give_up_s, lambda: self._pool.release(fact.key, fact.end))
+    def _released(self, name: str, fact: CallEnded, released: E164 | None) -> None:
+        self._calls.pop(name, None)
         if released is not None:
             self._metrics.released.labels(self._dialer, fact.end.outcome).inc()
+
+    def _give_up(self, name: str) -> None:
+        """Leave a call to its lifetime, from an except clause: one call's trouble must not stop the others."""
+        self._log.exception("a call could not be followed", call=name)
+        self._calls.pop(name, None)
 
 
 def _name(key: CallKey) -> str:

@@ -25,6 +25,7 @@ from ami_rotator.domain.types import (
     ReservationId,
 )
 from ami_rotator.domain.windows import zone_named, zone_offsets
+from ami_rotator.pool.flights import Words
 from ami_rotator.pool.policy_terms import warm_pool
 from ami_rotator.pool.put_words import words_of
 from ami_rotator.pool.question import Question, read_answer
@@ -55,6 +56,7 @@ MOVES_MOST = 8
 """How many caller-IDs of a warm pool move in one script run: Redis serves nobody else meanwhile, some half a millisecond."""
 
 _PUT_AT_ONCE = 64
+_COUNTS_AT_ONCE = 100
 _BOOKS_KEPT_S = 600
 
 
@@ -106,16 +108,7 @@ class RedisPool(PoolSurvey):
 
     def assign_then(self, question: Question, then: Callable[[Assignment | Miss | Exception], None]) -> None:
         """As `assign`: `then` is called as soon as the answer is here, with a PoolUnavailableError where there is none."""
-
-        def told(answer: Any) -> None:
-            found: Assignment | Miss | Exception
-            try:
-                found = answer if isinstance(answer, Exception) else self._given(question, answer)
-            except Exception as error:  # no answer of ours; whoever waits must be told
-                found = error
-            then(found)
-
-        self._ask_then("assign", self._words(question), told)
+        self._ask_then("assign", self._words(question), lambda answer: self._given(question, answer), then)
 
     def _words(self, question: Question) -> tuple[str | int | float, ...]:
         request = question.request
@@ -152,7 +145,17 @@ class RedisPool(PoolSurvey):
 
         Another number than the assigned one gives ours back at once, uncounted.
         """
-        answer = await self._ask("confirm", key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self.ttl_ms)
+        words = (key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self.ttl_ms)
+        return self._confirmed(await self._ask("confirm", *words), shown, trunk_uniqueid)
+
+    def confirm_then(
+        self, key: CallKey, shown: str, trunk_uniqueid: str, then: Callable[[Confirmed | Exception], None]
+    ) -> None:
+        """As `confirm`; `then` as for `assign_then`."""
+        words = (key.dialer, key.code, key.uniqueid, shown, trunk_uniqueid, self.ttl_ms)
+        self._ask_then("confirm", words, lambda answer: self._confirmed(answer, shown, trunk_uniqueid), then)
+
+    def _confirmed(self, answer: Sequence[Any], shown: str, trunk_uniqueid: str) -> Confirmed:
         if answer[0] == "unknown":
             return Confirmed("unknown")
         self.book.note_shown(ReservationId(answer[1]), trunk_uniqueid, shown)
@@ -160,18 +163,14 @@ class RedisPool(PoolSurvey):
 
     async def release(self, key: CallKey, end: End, reservation: ReservationId | None = None) -> E164 | None:
         """End a call's reservation, by id where it is known; return its caller-ID, None where there was none to end."""
-        answer = await self._ask(
-            "release",
-            reservation or "",
-            key.dialer,
-            key.code,
-            key.uniqueid,
-            end.outcome,
-            end.cause,
-            end.sip,
-            end.talk_ms,
-            int(end.dialled),
-        )
+        answer = await self._ask("release", *_release_words(key, end, reservation))
+        return self._released(answer, key, end)
+
+    def release_then(self, key: CallKey, end: End, then: Callable[[E164 | Exception | None], None]) -> None:
+        """As `release`; `then` as for `assign_then`."""
+        self._ask_then("release", _release_words(key, end), lambda answer: self._released(answer, key, end), then)
+
+    def _released(self, answer: Sequence[Any], key: CallKey, end: End) -> E164 | None:
         if answer[0] == "unknown":
             return None
         self.book.strike(ReservationId(answer[1]), key, end)
@@ -210,8 +209,10 @@ class RedisPool(PoolSurvey):
         What this process counted since the last time goes along; it is lost where Redis does not answer.
         """
         asked, self._asked = self._asked, Counter()
-        words = (word for item in asked.items() for word in item)
-        await self._run("demand", DEMAND_INTERVAL_MS, DEMAND_KEPT, uuid.uuid4().hex, *words)
+        counts = list(asked.items())
+        for start in range(0, len(counts) or 1, _COUNTS_AT_ONCE):
+            words = (word for count in counts[start : start + _COUNTS_AT_ONCE] for word in count)
+            await self._run("demand", DEMAND_INTERVAL_MS, DEMAND_KEPT, uuid.uuid4().hex, *words)
         key = f"demand:{self.tag}"
         scores = await self._guard(lambda: self._redis.zrevrange(key, 0, most - 1, withscores=True))
         return [(*split_pool(pool), float(score) * CALLS_PER_MINUTE) for pool, score in scores]
@@ -289,3 +290,17 @@ class RedisPool(PoolSurvey):
                 said[name] = f"{offsets.offset_s} {offsets.change_at_s} {offsets.next_offset_s}"
         if said:
             await self._guard(lambda: self._redis.hset(f"zones:{self.tag}", mapping=said))
+
+
+def _release_words(key: CallKey, end: End, reservation: ReservationId | None = None) -> Words:
+    return (
+        reservation or "",
+        key.dialer,
+        key.code,
+        key.uniqueid,
+        end.outcome,
+        end.cause,
+        end.sip,
+        end.talk_ms,
+        int(end.dialled),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
@@ -20,6 +20,7 @@ from ami_rotator.pool.policy_terms import LadderTexts
 from ami_rotator.pool.scripts import Script, load_scripts
 
 _ZONE_HOLDS_S = 600.0
+_T = TypeVar("_T")
 _AWAY = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
@@ -80,13 +81,23 @@ class PoolStore:
         """Run `assign`, `confirm` or `release`, together with what others ask at this moment."""
         return await self._guard(lambda: self._flights.ask(name, *args))
 
-    def _ask_then(self, name: str, args: Words, then: Callable[[Any], None]) -> None:
-        """As `_ask`; `then` is called with the answer, or with a PoolUnavailableError or another error."""
+    def _ask_then(
+        self, name: str, words: Words, read: Callable[[Any], _T], then: Callable[[_T | Exception], None]
+    ) -> None:
+        """As `_ask`; `then` is called once with what `read` makes of the answer, or with the error there is instead."""
 
         def told(answer: Any) -> None:
-            then(_as_unavailable(answer) or answer if isinstance(answer, Exception) else answer)
+            found: _T | Exception
+            if isinstance(answer, Exception):
+                found = _as_unavailable(answer) or answer
+            else:
+                try:
+                    found = read(answer)
+                except Exception as error:  # no answer of ours; whoever waits must be told
+                    found = error
+            then(found)
 
-        self._flights.ask_then(name, args, told)
+        self._flights.ask_then(name, words, told)
 
     async def _guard(self, call: Callable[[], Any]) -> Any:
         try:

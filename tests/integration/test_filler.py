@@ -98,6 +98,21 @@ async def test_a_pool_that_is_empty_and_not_called_any_more_is_closed(redis_clie
     assert await pool.depths() == {}
 
 
+async def test_what_was_asked_for_is_counted_in_pages(redis_client: Redis) -> None:
+    pool, _, assigner = await ready(redis_client, each=4)
+    for serial in range(180):
+        await ask(pool, assigner, serial + 1, campaign=f"CAMP{serial}")
+    await redis_client.config_resetstat()
+
+    demand = await pool.demand(1000)
+
+    stats = await redis_client.info("commandstats")
+    assert len(demand) == 180
+    assert stats["cmdstat_zincrby"]["calls"] == 180
+    assert stats["cmdstat_evalsha"]["calls"] == 2
+    assert len({rate for _, _, rate in demand}) == 1
+
+
 async def test_deep_pools_are_filled_and_closed_in_steps_that_keep_redis_for_moments(redis_client: Redis) -> None:
     pool, filler, _ = await ready(redis_client, each=50)
     demands = [Demand(Campaign("SALES"), area, 400.0) for area in AREAS[:3]]
