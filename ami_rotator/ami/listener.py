@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 
 import structlog
 
 from ami_rotator.ami.ahead import AheadOfTime
 from ami_rotator.ami.call_line import CallLine, DialerActions
+from ami_rotator.ami.comparison import UNDIALLED_MOST_MS, Comparison, name_of
 from ami_rotator.ami.events import Event
 from ami_rotator.ami.facts import Anomaly, CallAnnounced, CallEnded, CallSeen, DialerStopped, Fact, TrunkBegan
 from ami_rotator.ami.patience import surely
-from ami_rotator.ami.resync import CallsUp, calls_up
 from ami_rotator.ami.tracker import Tracker
-from ami_rotator.cancellation import end_tasks, raise_if_cancelled
+from ami_rotator.cancellation import end_tasks
 from ami_rotator.clock import Clock
 from ami_rotator.domain.numbers import Presentation, parse_number, present
 from ami_rotator.domain.types import (
     E164,
     Assignment,
-    CallKey,
     CallRequest,
     Campaign,
-    Dialer,
     End,
     Miss,
     ReservationId,
 )
-from ami_rotator.errors import DialerUnavailableError, PoolUnavailableError, RotatorError
+from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
-from ami_rotator.pool.redis_pool import Confirmed, LiveCall, RedisPool
+from ami_rotator.pool.redis_pool import Confirmed, RedisPool
 from ami_rotator.settings import Mode
 
 HOOK_VARIABLE = "ROTATOR_CID"
-_RETRY_FIRST_S = 0.1
-_RETRY_MOST_S = 5.0
-# An assignment without a trunk leg may be of a call that VICIdial has queued and not yet sent.
-_UNDIALLED_MOST_MS = 120_000
 # How long calls are believed to be up on a dialer that nobody can ask.
 _BLIND_MOST_S = 900.0
 
@@ -79,13 +73,13 @@ class Listener:
         self._give_up_s = give_up_s
         self._metrics = metrics
         self._clock = clock
-        self._settle_s = settle_s
         self._calls: dict[str, CallLine] = {}
         # Told the code and the number of each trunk leg.
         self.on_presented: Callable[[str, str], None] = lambda _code, _number: None
         self._ahead = AheadOfTime(assigner.assign, actions, presentation, dialer, uses_astdb=mode == "hook")
-        self._resync: asyncio.Task[None] | None = None
-        self._comparing = asyncio.Lock()
+        self.comparison = Comparison(
+            tracker, actions, pool, self.on_fact, self._ahead.sweep, dialer=dialer, metrics=metrics, settle_s=settle_s
+        )
         self._down_since_s: float | None = clock.monotonic_s()
         self._log = structlog.get_logger("listener").bind(dialer=dialer)
 
@@ -97,49 +91,12 @@ class Listener:
     def on_up(self) -> None:
         """Compare with what the dialer has up, now that it is connected (again)."""
         self._down_since_s = None
-        self._tracker.doubt(after_gap=True)
-        if self._resync is not None:
-            self._resync.cancel()
-        self._resync = asyncio.create_task(self._compare(), name=f"resync {self._dialer}")
+        self.comparison.begin()
 
     def on_down(self, reason: str) -> None:
         """Note that the connection is gone. Calls are kept: the next `on_up` tells which ended meanwhile."""
         self._down_since_s = self._clock.monotonic_s()
         self._log.warning("connection lost", reason=reason)
-
-    async def resync(self) -> str:
-        """Compare what is reserved with what the dialer has up, and set it right; return the differences, for people.
-
-        Raises:
-            RotatorError: the dialer or Redis did not answer; nothing was changed by guess.
-        """
-        async with self._comparing:
-            # Read before the list is asked for, what is reserved tells what should be in it without asking any clock.
-            reserved = await self._pool.live_calls(Dialer(self._dialer))
-            self._tracker.doubt()
-            rows = await self._actions.channels()
-            # Asterisk answers at once, and may send events that are older than its answer after it.
-            await asyncio.sleep(self._settle_s)
-            facts = self._tracker.resync(rows)
-            for fact in facts:
-                self.on_fact(fact)
-            adopted = sum(isinstance(fact, TrunkBegan) for fact in facts)
-            told = {_name(fact.key) for fact in facts if isinstance(fact, CallEnded)}
-            ended = len(told) + await self._release_gone(reserved, calls_up(self._tracker.still_up(rows)), told)
-        self._metrics.resync.labels(self._dialer, "adopted").inc(adopted)
-        self._metrics.resync.labels(self._dialer, "ended").inc(ended)
-        return f"{self._dialer}: {ended} calls had ended, {adopted} adopted" if adopted or ended else ""
-
-    async def _release_gone(self, reserved: Sequence[LiveCall], up: CallsUp, told: Collection[str]) -> int:
-        """Release what is reserved for calls that are not up, but for those of which it was told; return how many."""
-        ended = 0
-        for call in reserved:
-            names = (call.key, CallKey(call.key.dialer, uniqueid=call.trunk_uniqueid))
-            is_due = call.trunk_uniqueid or call.age_ms > _UNDIALLED_MOST_MS
-            if is_due and _name(call.key) not in told and not any(up.has(name) for name in names):
-                end = End("unknown", dialled=bool(call.trunk_uniqueid))
-                ended += await self._pool.release(call.key, end, call.reservation) is not None
-        return ended
 
     def on_fact(self, fact: Fact) -> None:
         """Take one fact, from the tracker or from a resync."""
@@ -150,7 +107,7 @@ class Listener:
         if isinstance(fact, DialerStopped):
             self._log.warning("Asterisk is shutting down")
             return
-        name = _name(fact.key)
+        name = name_of(fact.key)
         call = self._calls.get(name)
         if call is None:
             call = self._calls[name] = CallLine(fact.key, self._clock.monotonic_s())
@@ -188,8 +145,7 @@ class Listener:
 
     async def drain(self, within_s: float) -> None:
         """Finish what is under way, for so many seconds at the most."""
-        if self._resync is not None:
-            await end_tasks(self._resync)
+        await self.comparison.end()
         until_s = self._clock.monotonic_s() + within_s
         while under_way := [call.work for call in self._calls.values() if call.work]:
             left_s = until_s - self._clock.monotonic_s()
@@ -197,24 +153,6 @@ class Listener:
                 await end_tasks(*under_way)
                 return
             await asyncio.wait(under_way, timeout=left_s)
-
-    async def _compare(self) -> None:
-        wait_s = _RETRY_FIRST_S
-        while True:
-            raise_if_cancelled()
-            try:
-                done = await self.resync()
-                reserved = await self._pool.live_calls(Dialer(self._dialer))
-                await self._ahead.sweep({call.key.code for call in reserved})
-            except DialerUnavailableError:
-                return  # gone again; the next connection compares
-            except RotatorError as error:
-                self._log.warning("the dialer's calls could not be compared", error=str(error))
-                await asyncio.sleep(wait_s)
-                wait_s = min(wait_s * 2, _RETRY_MOST_S)
-            else:
-                self._log.info("connected", differences=done or "none")
-                return
 
     def _go_on(self, name: str, call: CallLine) -> None:
         """Take what waits, unless something is under way. What asks Redis once does so at once, without a task."""
@@ -293,7 +231,7 @@ class Listener:
             call
             for call in self._calls.values()
             if call.is_asked and not call.is_seen and not call.has_trunk and not call.waiting and call.work is None
-            and now - call.began_s > _UNDIALLED_MOST_MS / 1000
+            and now - call.began_s > UNDIALLED_MOST_MS / 1000
         ]  # fmt: skip
         for call in stale:
             self.on_fact(CallEnded(call.key, End("not_dialled", dialled=False)))
@@ -377,7 +315,3 @@ class Listener:
         """Leave a call to its lifetime, from an except clause: one call's trouble must not stop the others."""
         self._log.exception("a call could not be followed", call=name)
         self._calls.pop(name, None)
-
-
-def _name(key: CallKey) -> str:
-    return key.code or key.uniqueid

@@ -74,7 +74,7 @@ def pool_jobs(
         return f"{renewed} live calls" if renewed else ""
 
     async def resync() -> str:
-        found = [await listener.resync() for listener in listeners if listener.is_up]
+        found = [await listener.comparison.resync() for listener in listeners if listener.is_up]
         return "; ".join(filter(None, found))
 
     async def zones() -> str:

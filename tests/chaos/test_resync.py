@@ -160,7 +160,7 @@ async def test_nothing_is_released_for_a_call_that_was_assigned_ahead_and_is_not
         given = await rig.assigner.assign(CallRequest(key, "912125550199", Campaign("SALES"), "feed"))
         assert isinstance(given, Assignment)
 
-        said = await rig.listener.resync()
+        said = await rig.listener.comparison.resync()
 
         assert said == ""
         assert await rig.reserved() == 1
@@ -183,7 +183,7 @@ async def test_a_wall_clock_that_jumps_an_hour_ends_no_call_and_leaves_none(redi
         await asyncio.sleep(0.7)
         clock.ahead_ms = jump_s * 1000
         live_before = await rig.reserved()
-        await rig.listener.resync()
+        await rig.listener.comparison.resync()
         live_after = await rig.reserved()
         await load
         assert await rig.simulator.drain(10)
@@ -245,7 +245,7 @@ async def test_connections_cut_at_random_under_load_leave_nothing_reserved(redis
         await end_tasks(load)
         assert await rig.simulator.drain(10)
         await until(lambda: rig.listener.is_up)
-        await rig.listener.resync()
+        await rig.listener.comparison.resync()
 
         await sound(rig)
         report = rig.simulator.report

@@ -100,6 +100,7 @@ async def test_a_pool_that_is_empty_and_not_called_any_more_is_closed(redis_clie
 
 async def test_what_was_asked_for_is_counted_in_pages(redis_client: Redis) -> None:
     pool, _, assigner = await ready(redis_client, each=4)
+    await pool.demand(1)  # loads the script
     for serial in range(180):
         await ask(pool, assigner, serial + 1, campaign=f"CAMP{serial}")
     await redis_client.config_resetstat()

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from pydantic import SecretStr
 from redis.asyncio import Redis
@@ -100,7 +99,7 @@ class DialerRig:
         self.link = self._new_link()
         before = self._ups
         self._task = asyncio.create_task(self.link.run())
-        await until(lambda: self.listener.is_up and self._ups > before and not self._is_comparing())
+        await until(lambda: self.listener.is_up and self._ups > before and not self.listener.comparison.is_under_way)
 
     def cut(self, *, for_good: bool = False) -> None:
         """Lose the connection at this very event; what comes after it is never heard. `for_good`: until `connect`."""
@@ -139,10 +138,6 @@ class DialerRig:
     def count(self, name: str, **labels: str) -> float:
         """Return a counter."""
         return self.metrics.registry.get_sample_value(name, {"dialer": NAME, **labels}) or 0.0
-
-    def _is_comparing(self) -> bool:
-        task: Any = self.listener._resync
-        return task is not None and not task.done()
 
     def _new_link(self) -> AmiDialer:
         return AmiDialer(
