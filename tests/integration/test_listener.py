@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -20,10 +22,11 @@ from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.connect import connect
-from ami_rotator.pool.redis_pool import RedisPool
+from ami_rotator.pool.redis_pool import Confirmed, RedisPool
 from ami_rotator.settings import Mode
 from tests.support.pool_checks import numbers_of, violations
 from tests.support.pool_setup import caller_id, make_pool
+from tests.support.redis_topologies import node
 
 CODE = "V1221530010000012345"
 KEY = CallKey(Dialer("d1"), CODE, "1.1")
@@ -151,6 +154,75 @@ async def test_while_redis_is_away_calls_keep_their_own_number_and_are_followed_
     listener.on_fact(ENDED)
     await listener.drain(0.1)
     await client.aclose()
+
+
+async def test_what_comes_while_redis_is_asked_is_done_in_its_order(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions)
+    await _tell(listener, SEEN)
+    statuses: list[str] = []
+    confirm_then = pool.confirm_then
+
+    def watched(key: CallKey, shown: str, trunk: str, then: Callable[[Confirmed | Exception], None]) -> None:
+        def told(answer: Confirmed | Exception) -> None:
+            statuses.append(answer.status if isinstance(answer, Confirmed) else str(answer))
+            then(answer)
+
+        confirm_then(key, shown, trunk, told)
+
+    pool.confirm_then = watched  # type: ignore[assignment,method-assign]
+    tasks = asyncio.all_tasks()
+    for fact in (_trunk(NUMBER), _trunk(NUMBER), ENDED, ENDED):
+        listener.on_fact(fact)
+    assert asyncio.all_tasks() == tasks
+    await listener.drain(5)
+
+    assert statuses == ["confirmed", "same"]
+    assert (await pool.snapshot()).live == 0
+    assert listener.live() == []
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_what_redis_does_not_take_is_told_until_it_does(tmp_path: Path) -> None:
+    with node(tmp_path) as server:
+        client = connect(f"redis://127.0.0.1:{server.port}")
+        assert isinstance(client, Redis)
+        pool, actions = await make_pool(client, [caller_id(0)]), Actions()
+        listener = _listener(pool, actions)
+        await _tell(listener, SEEN)
+        server.freeze()
+        for fact in (_trunk(NUMBER), ENDED):
+            listener.on_fact(fact)
+        await _until(lambda: any(task.get_name().startswith("call ") for task in asyncio.all_tasks()))
+        server.thaw()
+
+        await listener.drain(10)
+
+        assert (await pool.snapshot()).live == 0
+        # It did reach the carrier, so that it counts.
+        assert (await numbers_of(client, pool.tag))[f"+1{NUMBER}"]["dn"] == 1
+        assert await violations(client, pool.tag) == []
+        await client.aclose()
+
+
+@pytest.mark.parametrize("fact", [_trunk(NUMBER), ENDED], ids=["confirm", "release"])
+async def test_a_defect_costs_one_call_its_following_and_no_other(redis_client: Redis, fact: Fact) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0), caller_id(1)]), Actions()
+    listener = _listener(pool, actions)
+    await _tell(listener, SEEN)
+    assert len(listener.live()) == 1
+
+    def broken(*args: Any) -> None:
+        args[-1](ValueError("a defect"))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pool, "confirm_then", broken)
+        patched.setattr(pool, "release_then", broken)
+        await _tell(listener, fact)
+    assert listener.live() == []
+
+    await _tell(listener, ENDED)
+    assert (await pool.snapshot()).live == 0
 
 
 async def test_nothing_is_set_once_the_trunk_leg_exists(redis_client: Redis) -> None:
