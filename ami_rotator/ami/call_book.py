@@ -79,12 +79,14 @@ class CallBook:
             self._by_channel.pop(uniqueid, None)
             self.hung_up(uniqueid)
 
+    def may_have_old(self, now_s: float) -> bool:
+        """Tell whether `drop_old` is worth its time, which it is not at each event."""
+        return now_s > self._looked_until_s or len(self._calls) > self._max_calls
+
     def drop_old(self, now_s: float) -> list[tuple[Call, float]]:
         """Drop what is too old or too many, the oldest first; return those calls with their age in seconds."""
-        if now_s <= self._looked_until_s and len(self._calls) <= self._max_calls:
-            return []
         dropped = []
-        self._looked_until_s = now_s
+        self._looked_until_s = now_s + self._max_age_s
         while self._calls:
             oldest = next(iter(self._calls.values()))
             age_s = now_s - oldest.began_s

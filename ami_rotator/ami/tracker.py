@@ -72,7 +72,8 @@ class Tracker:
                 facts.append(Anomaly("broken_event", "no name"))
             case other:
                 facts.append(Anomaly("unknown_event", other[:40]))
-        facts.extend(self.drop_old())
+        if self._book.may_have_old(self._clock.monotonic_s()):
+            facts.extend(self.drop_old())
         return facts
 
     def open_calls(self) -> list[OpenCall]:
