@@ -113,12 +113,16 @@ class Listener:
             call = self._calls[name] = CallLine(fact.key, self._clock.monotonic_s())
         if isinstance(fact, TrunkBegan):
             call.has_trunk = True
-            self.on_presented(fact.key.code, fact.presented)
         elif isinstance(fact, CallSeen):
             call.seen_s = self._clock.monotonic_s()
             call.is_seen = True
         call.waiting.append(fact)
         self._go_on(name, call)
+        if isinstance(fact, TrunkBegan):
+            try:
+                self.on_presented(fact.key.code, fact.presented)
+            except Exception:  # the call goes on
+                self._log.exception("what a call showed could not be noted", call=name)
 
     @property
     def is_up(self) -> bool:
@@ -163,16 +167,30 @@ class Listener:
             call.waiting.popleft()
             self._see(name, call, fact)
             self._go_on(name, call)
-        elif not self._tell(name, call, fact):
-            self._begin_work(name, call)
+            return
+        try:
+            if not self._tell(name, call, fact):
+                self._begin_work(name, call)
+        except Exception:
+            call.work = None
+            call.waiting.popleft()
+            self._give_up(name)
+            self._go_on(name, call)
 
     def _tell(self, name: str, call: CallLine, fact: Fact) -> bool:
         """Confirm or release; false where that waits for more than one answer of Redis."""
-        told = asyncio.get_running_loop().create_future()
+        ask: Callable[[Callable[[Confirmed | E164 | Exception | None], None]], None]
+        if isinstance(fact, TrunkBegan) and self._mode != "push":
+            ask = partial(self._pool.confirm_then, fact.key, self._shown(fact), fact.trunk_uniqueid)
+        elif isinstance(fact, CallEnded) and not call.is_in_astdb:
+            ask = partial(self._pool.release_then, fact.key, fact.end)
+        else:
+            return False
+        told = call.work = asyncio.get_running_loop().create_future()
 
         def answered(answer: Confirmed | E164 | Exception | None) -> None:
-            if told.cancelled():
-                return  # the daemon stops
+            if told.cancelled() or call.work is not told:
+                return  # the daemon stops, or the call was given up
             call.work = None
             told.set_result(None)
             if isinstance(answer, PoolUnavailableError):
@@ -190,15 +208,8 @@ class Listener:
                 self._give_up(name)
             self._go_on(name, call)
 
-        if isinstance(fact, TrunkBegan) and self._mode != "push":
-            call.work = told
-            self._pool.confirm_then(fact.key, self._shown(fact), fact.trunk_uniqueid, answered)
-            return True
-        if isinstance(fact, CallEnded) and not call.is_in_astdb:
-            call.work = told
-            self._pool.release_then(fact.key, fact.end, answered)
-            return True
-        return False
+        ask(answered)
+        return True
 
     def _begin_work(self, name: str, call: CallLine) -> None:
         call.work = asyncio.create_task(self._work(name, call), name=f"call {name}")

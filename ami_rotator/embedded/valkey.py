@@ -47,10 +47,10 @@ def allocator() -> dict[str, str]:
     """Return the variables that let the wheel's Valkey allocate well.
 
     With jemalloc, which Redis and Valkey are built with elsewhere, an assignment and its release take another eighth less
-    than with glibc at its best. It is used where the system has it.
+    than with glibc at its best. It is used where the system has it; glibc, which serves where that fails, is told as well.
     """
     jemalloc = find_library("jemalloc")
-    return {"LD_PRELOAD": jemalloc} if jemalloc else _WITH_GLIBC
+    return {**_WITH_GLIBC, "LD_PRELOAD": jemalloc} if jemalloc else _WITH_GLIBC
 
 
 class Valkey:

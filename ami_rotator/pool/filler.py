@@ -12,7 +12,7 @@ from ami_rotator.domain.types import Area, Campaign, Rung
 from ami_rotator.domain.warmth import Demand, Target, targets
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.policy_terms import attestations_from
-from ami_rotator.pool.redis_pool import MOVES_MOST, RedisPool, WarmOrder
+from ami_rotator.pool.redis_pool import MOVES_MOST, RedisPool, Warmed, WarmOrder
 
 _At: TypeAlias = tuple[Campaign, Area]
 
@@ -81,16 +81,15 @@ class Filler:
         # Calls take from them meanwhile: what is not reached now is a matter of the next second.
         for _ in range(max((_rounds(*depths) for depths in left.values()), default=0)):
             runs = list(_runs(left))
-            reached: list[list[int]] = []
+            reached: list[list[Warmed]] = []
             for first in range(0, len(runs), _AT_ONCE):
                 orders = [[self._order(at, wanted[at]) for at in run] for run in runs[first : first + _AT_ONCE]]
                 reached += await asyncio.gather(*(self._pool.warm(*run) for run in orders))
-            # A pool that did not move has all that there is.
             left = {
-                at: (depth, wanted[at])
+                at: (now.depth, wanted[at])
                 for run, depths in zip(runs, reached, strict=True)
-                for at, depth in zip(run, depths, strict=True)
-                if depth not in (wanted[at], left[at][0])
+                for at, now in zip(run, depths, strict=True)
+                if now.moved and now.depth != wanted[at]
             }
 
     def _order(self, at: _At, depth: int) -> WarmOrder:

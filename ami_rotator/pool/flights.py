@@ -1,4 +1,4 @@
-"""Share round trips: what waits at the same moment travels to Redis together, and calls share one script run as well."""
+"""Share script runs: calls that wait at the same moment travel to Redis together, and run there together."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class Flights:
     A script that can be one runs as a function, and as a script where there are none: on a Cluster (redis-py asks a server
     about each FCALL first), or where Redis does not know or allow them.
 
-    A run that fails as a whole fails each of its calls, and without an answer of Redis those that wait behind it, so that
-    nobody waits for a dead server twice. It is sent again when its reply was lost: each script may run twice.
+    A run that gets no answer to each of its calls fails them all, and those that wait behind it, so that nobody waits for a
+    dead server twice; an error of Redis is an answer. It is sent again when its reply was lost: each script may run twice.
     """
 
     def __init__(self, redis: RedisClient, tag: str, ask: Script, tell: Script, zone: Callable[[], Words]) -> None:
@@ -176,19 +176,19 @@ class Flights:
             words = (*self._zone(), *(word for call in calls for word in (call.name, len(call.args), *call.args)))
         command: Command = (*self._run_by(script, as_script=as_script), script.keys, self._tag, *words)
 
-        def landed(outcome: list[Any] | Exception) -> None:
-            if isinstance(outcome, Exception):
-                self._fail(lane, calls, outcome)
+        def landed(answer: Any, lost: Exception | None) -> None:
+            if lost is not None:
+                self._fail(lane, calls, lost)
                 return
-            answers: Any = outcome[0] if calls[0].name else outcome
-            if isinstance(answers, Exception):
-                answers = [answers] * len(calls)  # they share its error
+            answers = answer if calls[0].name else [answer]
+            if isinstance(answer, Exception):
+                answers = [answer] * len(calls)  # they share its error
             if isinstance(answers, list) and len(answers) == len(calls):
                 self._arrive(lane, calls, answers, is_second=is_second)
             else:
                 self._fail(lane, calls, RedisError("a script did not answer each question"))
 
-        self._trips.send([command], landed)
+        self._trips.send(command, landed)
 
     def _arrive(self, lane: _Lane, calls: Sequence[_Call], answers: Sequence[Any], *, is_second: bool) -> None:
         unknown: list[_Call] = []

@@ -50,6 +50,7 @@ __all__ = [
     "RedisPool",
     "WarmOrder",
     "WarmPool",
+    "Warmed",
 ]
 
 MOVES_MOST = 8
@@ -93,6 +94,13 @@ class WarmOrder(NamedTuple):
         """Return what the script `warm` is told of it."""
         name = f"{self.campaign}|{self.area}"
         return (name, self.depth, self.area, self.attestations, len(self.groups), *self.groups)
+
+
+class Warmed(NamedTuple):
+    """How deep a warm pool is now, and how many caller-IDs moved: none where all that there are were there already."""
+
+    depth: int
+    moved: int
 
 
 class RedisPool(PoolSurvey):
@@ -195,13 +203,13 @@ class RedisPool(PoolSurvey):
         """Bring back caller-IDs of a group whose waiting or resting is over; return how many."""
         return int(await self._run("promote", group, most, *self.zone_args()))
 
-    async def warm(self, *orders: WarmOrder) -> list[int]:
-        """Bring warm pools to their depths, as far as there are idle ones; return how deep each is now.
+    async def warm(self, *orders: WarmOrder) -> list[Warmed]:
+        """Bring warm pools to their depths, as far as there are idle ones.
 
         At most `MOVES_MOST` caller-IDs of each move: more takes another run.
         """
         words = (word for order in orders for word in order.words())
-        return [int(depth) for depth in await self._run("warm", *self.zone_args(), MOVES_MOST, *words)]
+        return [Warmed(*map(int, one)) for one in await self._run("warm", *self.zone_args(), MOVES_MOST, *words)]
 
     async def demand(self, most: int) -> list[tuple[Campaign, Area, float]]:
         """Return campaign, area and calls a minute of the areas most asked for. Calling it lets old demand fade.

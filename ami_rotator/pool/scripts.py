@@ -21,8 +21,9 @@ _COMMENT = re.compile(r"--.*")
 _NAME = re.compile(r"([a-z_]+)-(\d+)\.lua")
 # A script whose last line is this one can be a function.
 _RUN = "return run(KEYS, ARGV)\n"
-# What a full Redis must take as well, so that calls can end. As a script it is by its first command that Redis judges it.
-_WHEN_FULL = frozenset(("tell",))
+# What a full Redis must take as well, so that calls can end and warm pools be closed. As a script it is by its first
+# command that Redis judges it.
+_WHEN_FULL = frozenset(("tell", "warm"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -23,13 +22,13 @@ _CONNECTING_AGAIN = (RedisConnectionError, ReadOnlyError)
 
 
 class Trips(Protocol):
-    """Sends commands together."""
+    """Sends commands."""
 
-    def send(self, commands: Sequence[Command], landed: Landed) -> None:
-        """Send them, now or once there is a connection; `landed` is called once, and must not raise.
+    def send(self, command: Command, landed: Landed) -> None:
+        """Send one, now or once there is a connection; `landed` is called once, and must not raise.
 
-        It is told the answers, errors of Redis among them, or after one more try on a new connection why there are none: a
-        RedisError, OSError or TimeoutError. A server that is slow is not asked again.
+        It is told the answer, or after one more try on a new connection why there is none: a RedisError, OSError or
+        TimeoutError. A server that is slow is not asked again.
         """
 
 
@@ -45,7 +44,7 @@ def trips_with(redis: RedisClient) -> Trips:
 
 @dataclass(slots=True)
 class _Sent:
-    commands: Sequence[Command]
+    command: Command
     landed: Landed
     is_second_try: bool = False
 
@@ -59,9 +58,9 @@ class WireTrips:
         self._waiting: deque[_Sent] = deque()
         self._connecting: asyncio.Task[None] | None = None
 
-    def send(self, commands: Sequence[Command], landed: Landed) -> None:
+    def send(self, command: Command, landed: Landed) -> None:
         """As `Trips.send`."""
-        self._waiting.append(_Sent(commands, landed))
+        self._waiting.append(_Sent(command, landed))
         self._leave()
 
     def _leave(self) -> None:
@@ -73,9 +72,9 @@ class WireTrips:
         while self._waiting and wire.is_open:
             sent = self._waiting.popleft()
             try:
-                wire.send(sent.commands, partial(self._landed, sent))
+                wire.send(sent.command, partial(self._landed, sent))
             except Exception as error:  # a word that is neither text nor number
-                sent.landed(error)
+                sent.landed(None, error)
 
     def _is_right(self, connection: AbstractConnection) -> bool:
         """Whether it leads to the primary that Sentinels have named last."""
@@ -84,13 +83,13 @@ class WireTrips:
             return True
         return pool.master_address in (None, (connection.host, connection.port))
 
-    def _landed(self, sent: _Sent, outcome: list[Any] | Exception) -> None:
-        if isinstance(outcome, _CONNECTING_AGAIN) and not sent.is_second_try:
+    def _landed(self, sent: _Sent, answer: Any, lost: Exception | None) -> None:
+        if isinstance(lost, _CONNECTING_AGAIN) and not sent.is_second_try:
             sent.is_second_try = True
             self._waiting.append(sent)
             self._leave()
         else:
-            sent.landed(outcome)
+            sent.landed(answer, lost)
 
     async def _connect(self) -> None:
         """Have the pool make a connection, with its retries and time limits, and send what waits."""
@@ -103,7 +102,7 @@ class WireTrips:
         except BaseException as error:  # whatever it is, nobody may wait for ever
             waiting, self._waiting = self._waiting, deque()
             for sent in waiting:
-                sent.landed(error if isinstance(error, Exception) else RedisConnectionError("stopped"))
+                sent.landed(None, error if isinstance(error, Exception) else RedisConnectionError("stopped"))
             if not isinstance(error, Exception):
                 raise
         finally:
@@ -134,22 +133,22 @@ class ClusterTrips:
         self._redis = redis
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def send(self, commands: Sequence[Command], landed: Landed) -> None:
+    def send(self, command: Command, landed: Landed) -> None:
         """As `Trips.send`."""
-        task = asyncio.create_task(self._send(commands, landed), name="redis trip")
+        task = asyncio.create_task(self._send(command, landed), name="redis trip")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _send(self, commands: Sequence[Command], landed: Landed) -> None:
-        outcome: list[Any] | Exception
+    async def _send(self, command: Command, landed: Landed) -> None:
+        answer: Any = None
+        lost: Exception | None = None
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for command in commands:
-                    pipe.execute_command(*command)
-                outcome = list(await pipe.execute(raise_on_error=False))
+                pipe.execute_command(*command)
+                (answer,) = await pipe.execute(raise_on_error=False)
         except asyncio.CancelledError:
-            landed(RedisConnectionError("stopped"))
+            landed(None, RedisConnectionError("stopped"))
             raise
         except Exception as error:
-            outcome = error
-        landed(outcome)
+            lost = error
+        landed(answer, lost)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import hiredis
@@ -14,8 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ReadOnlyError
 
 Command: TypeAlias = tuple[str | int | float, ...]
-Landed: TypeAlias = Callable[[list[Any] | Exception], None]
-"""Told the answers in order, errors of single commands among them, or why there are none."""
+Landed: TypeAlias = Callable[[Any, Exception | None], None]
+"""Told the answer, which an error of Redis is too; or None, and why there is none."""
 
 # Its types know tuples of one word only.
 pack_command: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
@@ -25,10 +25,8 @@ _LATE_S = 0.005
 
 @dataclass(slots=True)
 class _Trip:
-    left: int
     until_s: float
     landed: Landed
-    answers: list[Any] = field(default_factory=list)
 
 
 def is_alive(connection: AbstractConnection) -> bool:
@@ -68,11 +66,11 @@ class Wire(asyncio.Protocol):
         self._former = self._transport.get_protocol()
         self._transport.set_protocol(self)
 
-    def send(self, commands: Sequence[Command], landed: Landed) -> None:
-        """Write commands now; `landed` is called once, when all answers are there or the connection is not any more."""
-        packed = b"".join([pack_command(command) for command in commands])
+    def send(self, command: Command, landed: Landed) -> None:
+        """Write a command now; `landed` is called once, when its answer is there or the connection is not any more."""
+        packed = pack_command(command)
         until_s = self._loop.time() + self._timeout_s
-        self._trips.append(_Trip(len(commands), until_s, landed))
+        self._trips.append(_Trip(until_s, landed))
         try:
             self._transport.write(packed)
         except Exception as error:  # uvloop says so of a transport that is gone, asyncio does not
@@ -89,7 +87,7 @@ class Wire(asyncio.Protocol):
             self._timer.cancel()
         trips, self._trips = self._trips, deque()
         for trip in trips:
-            trip.landed(error)
+            trip.landed(None, error)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes off the socket."""
@@ -113,12 +111,7 @@ class Wire(asyncio.Protocol):
             # A replica, or a server that is still loading: this is not the one to ask.
             self.shut(answer if isinstance(answer, Exception) else InvalidResponse("an answer that nobody asked for"))
             return
-        trip = self._trips[0]
-        trip.answers.append(answer)
-        trip.left -= 1
-        if not trip.left:
-            self._trips.popleft()
-            trip.landed(trip.answers)
+        self._trips.popleft().landed(answer, None)
 
     def _look_at_time(self) -> None:
         self._timer = None

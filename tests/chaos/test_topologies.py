@@ -313,7 +313,7 @@ async def test_a_replica_is_left_at_its_first_answer(tmp_path: Path, database: D
         flights = stores(client, database, at.parts[0].pool.tag.strip("{}")).pool._flights
         asked = ("EVALSHA", flights._assigning.sha, 1, at.parts[0].pool.tag, *flights._zone(), *ASKED)
         outcome = asyncio.get_running_loop().create_future()
-        flights._trips.send([asked], outcome.set_result)
+        flights._trips.send(asked, lambda _, lost: outcome.set_result(lost))
         assert isinstance(await outcome, ReadOnlyError)
         await client.aclose()
 

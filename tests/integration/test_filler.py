@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from redis.asyncio import Redis
 
-from ami_rotator.domain.types import Area, Assignment, Campaign, State
+from ami_rotator.domain.campaign import CampaignPolicy
+from ami_rotator.domain.types import Area, Assignment, Campaign, End, Group, State
 from ami_rotator.domain.warmth import Demand
 from ami_rotator.pool.assigner import Assigner
 from ami_rotator.pool.filler import Filler
-from ami_rotator.pool.redis_pool import MOVES_MOST, RedisPool
+from ami_rotator.pool.redis_pool import MOVES_MOST, RedisPool, Warmed, WarmOrder
 from tests.support.pool_checks import violations
 from tests.support.pool_setup import call, caller_id, make_pool
 
@@ -111,7 +114,6 @@ async def test_what_was_asked_for_is_counted_in_pages(redis_client: Redis) -> No
     assert len(demand) == 180
     assert stats["cmdstat_zincrby"]["calls"] == 180
     assert stats["cmdstat_evalsha"]["calls"] == 2
-    assert len({rate for _, _, rate in demand}) == 1
 
 
 async def test_deep_pools_are_filled_and_closed_in_steps_that_keep_redis_for_moments(redis_client: Redis) -> None:
@@ -147,10 +149,61 @@ async def test_a_pool_that_cannot_be_filled_stops_no_other(redis_client: Redis) 
     filler.expect = lambda _: [Demand(Campaign("SALES"), area, 400.0) for area in (nowhere, *AREAS[:4])]
 
     await filler.fill()
+    await redis_client.config_resetstat()
+    await filler.fill()
 
     depths = await pool.depths()
     assert depths[Campaign("SALES"), nowhere] == 0
     assert [depths[Campaign("SALES"), area] for area in AREAS[:4]] == [20] * 4
+    # Twenty are enough, and where there are none it is tried once.
+    assert (await redis_client.info("commandstats"))["cmdstat_fcall"]["calls"] == 1
+
+
+async def test_a_pool_that_calls_take_from_meanwhile_is_filled_all_the_same(redis_client: Redis) -> None:
+    pool, filler, assigner = await ready(redis_client, each=60)
+    filler.expect = lambda _: [Demand(Campaign("SALES"), AREAS[0], 400.0)]
+    await filler.fill()
+    wanted = (await pool.depths())[Campaign("SALES"), AREAS[0]]
+    for serial in range(wanted - 8):
+        await ask(pool, assigner, serial + 1)
+    warm = pool.warm
+
+    async def as_many_as_it_brings_are_taken(*orders: WarmOrder) -> list[Warmed]:
+        pool.warm = warm  # type: ignore[method-assign]
+        for serial in range(8):
+            await ask(pool, assigner, 100 + serial)
+        return await warm(*orders)
+
+    pool.warm = as_many_as_it_brings_are_taken  # type: ignore[method-assign]
+    await filler.fill()
+
+    assert (await pool.depths())[Campaign("SALES"), AREAS[0]] >= wanted - 8
+    assert await violations(redis_client, pool.tag) == []
+
+
+async def test_a_run_brings_back_no_more_of_those_that_waited_than_it_needs(redis_client: Redis) -> None:
+    groups = [Group(f"G{number}") for number in range(5)]
+    items = [
+        replace(caller_id(8 * number + n), group=group, cooldown_s=1)
+        for number, group in enumerate(groups)
+        for n in range(8)
+    ]
+    pool = await make_pool(redis_client, items, test_clock=True)
+    clock = f"test-clock:{pool.tag}"
+    assigner = Assigner(pool, "US", ["9"])
+    assigner.policies = {Campaign("SALES"): CampaignPolicy(Campaign("SALES"), groups=tuple(groups))}
+    for serial in range(40):
+        await ask(pool, assigner, serial + 1)
+        await pool.release(call(serial + 1).key, End("answered"))
+    await redis_client.incrby(clock, 60_000)
+    await redis_client.config_resetstat()
+
+    # Nobody has this attestation: what comes back is of no use to the pool.
+    found = await pool.warm(WarmOrder(Campaign("SALES"), Area("212"), groups, 8, "A"))
+
+    assert found == [Warmed(0, 0)]
+    assert (await redis_client.info("commandstats"))["cmdstat_set"]["calls"] <= MOVES_MOST
+    assert await violations(redis_client, pool.tag) == []
 
 
 async def test_pools_and_leaves_beyond_a_page_are_all_counted(redis_client: Redis) -> None:

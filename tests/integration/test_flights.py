@@ -163,12 +163,12 @@ async def test_a_wire_that_is_gone_fails_what_it_is_given_once(redis_client: Red
     wire = Wire(connection, 1)
     wire._transport.abort()
     await asyncio.sleep(0.01)
-    told: list[Any] = []
+    told: list[tuple[Any, Exception | None]] = []
 
-    wire.send([("PING",)], told.append)
+    wire.send(("PING",), lambda answer, lost: told.append((answer, lost)))
     wire.shut(RedisConnectionError("again"))
 
-    assert [type(outcome) for outcome in told] == [RedisConnectionError]
+    assert [(answer, type(lost)) for answer, lost in told] == [(None, RedisConnectionError)]
     await connection.disconnect(nowait=True)
     await redis_client.connection_pool.release(connection)
 

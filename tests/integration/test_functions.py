@@ -15,7 +15,7 @@ from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.types import Area, Assignment, Campaign, End, Group, Miss
 from ami_rotator.errors import PoolUnavailableError
 from ami_rotator.pool.connect import connect
-from ami_rotator.pool.redis_pool import RedisPool, WarmOrder
+from ami_rotator.pool.redis_pool import RedisPool, Warmed, WarmOrder
 from ami_rotator.pool.scripts import load_scripts
 from tests.support.policy_caller import OTHER, SALES, Caller
 from tests.support.pool_checks import violations
@@ -104,7 +104,7 @@ async def test_without_functions_scripts_do(tmp_path: Path, option: str) -> None
         await a_call(pool, 20)
 
         assert len({one.caller_id for one in found}) == 19
-        assert depths == [2]
+        assert depths == [Warmed(2, 2)]
         assert await runs(client, "evalsha", "script|load", "function|load") == [2, 0, 0]
         assert not (await client.info("errorstats"))  # FCALL is not tried once more
         assert await violations(client, pool.tag) == []
@@ -131,6 +131,23 @@ async def test_calls_end_on_a_full_redis(redis_client: Redis, has_functions: boo
     assert released is not None
     assert (by_function > 0, by_script) == ((True, 0) if has_functions else (True, 1))
     await a_call(pool, 4)
+    assert await violations(redis_client, pool.tag) == []
+
+
+@pytest.mark.parametrize("has_functions", [True, False])
+async def test_warm_pools_are_closed_on_a_full_redis(redis_client: Redis, has_functions: bool) -> None:
+    pool = await make_pool(redis_client, ITEMS)
+    order = WarmOrder(SALES, Area("212"), [Group("default")], 4)
+    assert await pool.warm(order) == [Warmed(4, 4)]
+    if not has_functions:
+        await redis_client.function_flush()
+    try:
+        await redis_client.config_set("maxmemory", "1")
+        closed = await pool.warm(order._replace(depth=0))
+    finally:
+        await redis_client.config_set("maxmemory", "0")
+
+    assert closed == [Warmed(0, 4)]
     assert await violations(redis_client, pool.tag) == []
 
 

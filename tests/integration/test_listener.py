@@ -205,14 +205,57 @@ async def test_what_redis_does_not_take_is_told_until_it_does(tmp_path: Path) ->
         await client.aclose()
 
 
+async def test_what_each_trunk_leg_showed_is_told_once_and_trouble_with_it_stops_no_call(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions)
+    told: list[tuple[str, str]] = []
+
+    def note(code: str, number: str) -> None:
+        told.append((code, number))
+        raise ValueError("a defect")
+
+    listener.on_presented = note
+    listener.on_fact(ANNOUNCED)  # a task is under way
+    await _tell(listener, _trunk(NUMBER))
+    await _tell(listener, _trunk("3125550000"), ENDED)
+
+    assert told == [(CODE, NUMBER), (CODE, "3125550000")]
+    assert (await pool.snapshot()).live == 0
+
+
+async def test_a_stop_waits_no_longer_than_it_may_for_a_redis_that_does_not_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with node(tmp_path) as server:
+        client = connect(f"redis://127.0.0.1:{server.port}")
+        assert isinstance(client, Redis)
+        pool, actions = await make_pool(client, [caller_id(0)]), Actions()
+        listener = _listener(pool, actions)
+        await _tell(listener, SEEN)
+        capsys.readouterr()
+        server.freeze()
+        listener.on_fact(_trunk(NUMBER))
+        await listener.drain(0)
+        server.thaw()
+        await asyncio.sleep(0.2)
+
+        assert capsys.readouterr().out == ""
+        await client.aclose()
+
+
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["raised", "answered"])
 @pytest.mark.parametrize("fact", [_trunk(NUMBER), ENDED], ids=["confirm", "release"])
-async def test_a_defect_costs_one_call_its_following_and_no_other(redis_client: Redis, fact: Fact) -> None:
+async def test_a_defect_costs_one_call_its_following_and_no_other(
+    redis_client: Redis, fact: Fact, is_at_once: bool
+) -> None:
     pool, actions = await make_pool(redis_client, [caller_id(0), caller_id(1)]), Actions()
     listener = _listener(pool, actions)
     await _tell(listener, SEEN)
     assert len(listener.live()) == 1
 
     def broken(*args: Any) -> None:
+        if is_at_once:
+            raise ValueError("a defect")
         args[-1](ValueError("a defect"))
 
     with pytest.MonkeyPatch.context() as patched:

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from ami_rotator.domain.types import E164, Area, Assignment, CallKey, Campaign, Dialer, End, Group, Miss, State
-from ami_rotator.pool.redis_pool import RedisPool, WarmOrder
+from ami_rotator.pool.redis_pool import RedisPool, Warmed, WarmOrder
 from tests.support.pool_checks import violations
 from tests.support.pool_setup import assign, call, caller_id, given, make_pool, set_time
 
@@ -239,7 +239,7 @@ async def test_warm_numbers_are_given_first_and_taken_back_from_another_campaign
     mine = await assign(pool, call(1))
     others = [await assign(pool, call(2, campaign="SURVEY")), await assign(pool, call(3, campaign="SURVEY"))]
 
-    assert depths == [2]
+    assert depths == [Warmed(2, 2)]
     assert isinstance(mine, Assignment)
     assert mine.was_warm
     assert [isinstance(o, Assignment) and o.was_warm for o in others] == [False, True]

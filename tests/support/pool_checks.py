@@ -47,12 +47,15 @@ async def violations(redis: Redis, tag: str) -> list[str]:
     numbers = await records(redis, tag, "number", _NUMBER)
     reservations = await records(redis, tag, "reservation", _RESERVATION)
     live = set(sets.get(f"expiries:{tag}", {}))
+    pools = {key.removeprefix(f"pool:{tag}:") for key, members in sets.items() if key.startswith("pool:") and members}
+    listed = set(await redis.smembers(f"pools:{tag}"))
     return [
         *_filed_once(numbers, sets),
         *_found_by_place(numbers, sets, tag),
         *_held_as_counted(numbers, [item for name, item in reservations.items() if name in live]),
         *_within_limits(numbers),
         *(f"{name} is listed as live, but is no reservation" for name in sorted(live - set(reservations))),
+        *(f"the warm pool {name} has caller-IDs and is not listed" for name in sorted(pools - listed)),
         *_warm_as_pooled(numbers, {k: v for k, v in sets.items() if k.startswith("pool:")}, tag),
     ]
 

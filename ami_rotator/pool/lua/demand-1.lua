@@ -11,6 +11,6 @@ if #ARGV > 3 and redis.call('SET', key('demand-counted', ARGV[3]), '1', 'NX', 'P
 end
 if redis.call('SET', key('demand-faded'), '1', 'NX', 'PX', ARGV[1]) then
   redis.call('ZUNIONSTORE', areas, 1, areas, 'WEIGHTS', ARGV[2])
-  -- One call is remembered for about six minutes: an area that is called that seldom still finds its one caller-ID warm.
+  -- One call is remembered for about six minutes: an area that is called that seldom still finds one warm.
   redis.call('ZREMRANGEBYSCORE', areas, '-inf', 0.0005)
 end

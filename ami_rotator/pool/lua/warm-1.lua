@@ -4,20 +4,21 @@
 -- KEYS[1]  tag of the inventory
 -- ARGV[1] [2] [3] zone  [4] how many caller-IDs may move in each: Redis serves nobody else meanwhile
 --      [5...] for each: pool `campaign|area`, depth, area, attestations allowed ('' any), how many groups, the groups in order
--- returns  the depth that each has now
+-- returns  for each, the depth that it has now, and how many moved
 --- include clock filing windows choosing
 local function let_go(set, from)
-  for _, cid in ipairs(redis.call('ZRANGE', set, from, -1)) do
+  local back = redis.call('ZRANGE', set, from, -1)
+  for _, cid in ipairs(back) do
     local c = caller(cid)
     unfile(c)
     settle(c)
     save(c)
   end
+  return #back
 end
 
 local function take(set, pool, area, att, group, most)
   local q, taken = {unused = true, att = att ~= '' and att or nil}, 0
-  promote('waiting', group, area, most)
   while taken < most do
     local c = first_at('idle', group, area, q)
     if not c then break end
@@ -31,19 +32,21 @@ local function take(set, pool, area, att, group, most)
 end
 
 local function bring(pool, depth, area, att, groups, most)
-  local set = key('pool', pool)
+  local set, moved = key('pool', pool), 0
   local have = redis.call('ZCARD', set)
   if have > depth then
-    let_go(set, math.max(depth, have - most))
+    moved = let_go(set, math.max(depth, have - most))
   elseif have < depth then
     most = math.min(most, depth - have)
+    local ripe = most
     for _, group in ipairs(groups) do
-      if most > 0 then most = most - take(set, pool, area, att, group, most) end
+      if ripe > 0 then ripe = ripe - promote('waiting', group, area, ripe) end
+      if moved < most then moved = moved + take(set, pool, area, att, group, most - moved) end
     end
   end
   have = redis.call('ZCARD', set)
   redis.call(have == 0 and depth == 0 and 'SREM' or 'SADD', key('pools'), pool)
-  return have
+  return {have, moved}
 end
 
 local function run(keys, args)
