@@ -259,6 +259,22 @@ async def test_a_warm_pool_that_is_closed_gives_its_numbers_back_in_their_old_or
     assert (await pool.snapshot()).states[State.WARM] == 0
 
 
+async def test_a_warm_pool_that_is_closed_in_steps_is_known_until_it_is_empty(redis_client: Redis) -> None:
+    pool = await make_pool(redis_client, [caller_id(i) for i in range(20)])
+    order = WarmOrder(Campaign("SALES"), Area("212"), [Group("default")], 16)
+    opened = [(await pool.warm(order))[0] for _ in range(3)]
+
+    closed = [(await pool.warm(order._replace(depth=0)))[0]]
+    between = (await pool.depths(), await violations(redis_client, pool.tag))
+    closed += await pool.warm(order._replace(depth=0))
+
+    assert opened == [Warmed(8, 8), Warmed(16, 8), Warmed(16, 0)]
+    assert between == ({(order.campaign, order.area): 8}, [])
+    assert closed == [Warmed(8, 8), Warmed(0, 8)]
+    assert await pool.depths() == {}
+    assert await violations(redis_client, pool.tag) == []
+
+
 async def test_a_number_that_left_the_inventory_goes_and_a_live_call_keeps_its_own_to_the_end(
     redis_client: Redis,
 ) -> None:
