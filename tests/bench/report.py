@@ -128,7 +128,7 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   told by their name: cutting the bytes at blank lines and looking at a few bytes of each event takes a quarter of the time
   that a search through all bytes took. Only the fields that are asked for are read. A Setvar has no future and no message
   of its own any more, and confirming and releasing no task: 69 % of a processor became 65. What is left is flat: 14 %
-  reading bytes, 30 % following calls, 25 % asking Redis, 9 % the ledger, 5 % counting and the log, 4 % jobs. At 500 calls a second
+  reading bytes, 30 % following calls, 25 % asking Redis, 9 % the ledger, 5 % counting and the log, 4 % jobs. At 500 calls/s
   simulator, daemon, Redis and PostgreSQL together want one and a half of the two processors, and wait for one another. A
   thread that looked every 2 ms found the daemon's loop late by more than 6 ms three times a second, up to 29 ms, in no
   function more than in another and mostly in none: it waited for a processor. A bare listener in Python (one EVALSHA by
