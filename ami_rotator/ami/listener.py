@@ -43,7 +43,8 @@ class Listener:
 
     The tracker runs at once; what needs Redis is done in order for each call and side by side for different calls. A number
     is asked for in the turn of the loop in which the event is read, and set in that in which the answer is: with many
-    calls each further turn is a millisecond of the few that the dialplan leaves.
+    calls each further turn is a millisecond of the few that the dialplan leaves. An answer that took longer than
+    `read_first_s` waits until what came meanwhile is read.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Listener:
         metrics: Metrics,
         clock: Clock,
         settle_s: float = 1.0,
+        read_first_s: float = 0.01,
     ) -> None:
         self._tracker = tracker
         self._actions = actions
@@ -73,6 +75,7 @@ class Listener:
         self._give_up_s = give_up_s
         self._metrics = metrics
         self._clock = clock
+        self._read_first_s = read_first_s
         self._calls: dict[str, CallLine] = {}
         # Told the code and the number of each trunk leg.
         self.on_presented: Callable[[str, str], None] = lambda _code, _number: None
@@ -263,9 +266,17 @@ class Listener:
             call.work = None
 
     def _ask(self, name: str, call: CallLine, fact: CallSeen) -> None:
-        answered = call.work = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answered = call.work = loop.create_future()
 
         def assigned(found: Assignment | Miss) -> None:
+            if self._clock.monotonic_s() - call.seen_s > self._read_first_s:
+                # A loop that is behind has more to read, the begin of the trunk leg perhaps: first that, of all connections.
+                loop.call_soon(loop.call_soon, go_on, found)
+            else:
+                go_on(found)
+
+        def go_on(found: Assignment | Miss) -> None:
             if answered.cancelled():
                 return  # the daemon stops
             call.work = None

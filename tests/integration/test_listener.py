@@ -17,7 +17,7 @@ from ami_rotator.ami.facts import CallAnnounced, CallEnded, CallSeen, Fact, Trun
 from ami_rotator.ami.listener import Listener
 from ami_rotator.ami.tracker import Tracker
 from ami_rotator.clock import SystemClock
-from ami_rotator.domain.types import CallKey, Dialer, End, State
+from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Dialer, End, Miss, State
 from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
@@ -73,7 +73,7 @@ class Actions:
         return list(self.astdb)
 
 
-def _listener(pool: RedisPool, actions: Actions, mode: Mode = "hook") -> Listener:
+def _listener(pool: RedisPool, actions: Actions, mode: Mode = "hook", *, read_first_s: float = 5.0) -> Listener:
     clock = SystemClock()
     return Listener(
         Tracker(Dialer("d1"), {"9": "SALES"}, clock=clock),
@@ -88,6 +88,7 @@ def _listener(pool: RedisPool, actions: Actions, mode: Mode = "hook") -> Listene
         metrics=Metrics(),
         clock=clock,
         settle_s=0,
+        read_first_s=read_first_s,
     )
 
 
@@ -278,6 +279,35 @@ async def test_nothing_is_set_once_the_trunk_leg_exists(redis_client: Redis) -> 
     await listener.drain(5)
 
     assert actions.done == []
+    assert (await pool.snapshot()).states[State.IN_USE] == 0
+    assert await violations(redis_client, pool.tag) == []
+
+
+@pytest.mark.parametrize(("answer_s", "is_set"), [(0.0, True), (0.2, False)])
+async def test_before_a_late_number_is_set_what_came_meanwhile_is_read(
+    redis_client: Redis, answer_s: float, is_set: bool
+) -> None:
+    """Rule 8, in a loop that is behind: the trunk leg's first event is there, and next to be read."""
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    listener = _listener(pool, actions, read_first_s=0.1)
+    loop, assign_then = asyncio.get_running_loop(), listener._assigner.assign_then
+
+    def late(request: CallRequest, then: Callable[[Assignment | Miss], None]) -> None:
+        def told(found: Assignment | Miss) -> None:
+            then(found)
+            loop.call_soon(listener.on_fact, _trunk("3125550000"))
+
+        def later(found: Assignment | Miss) -> None:
+            loop.call_later(answer_s, told, found)
+
+        assign_then(request, later)
+
+    listener._assigner.assign_then = late  # type: ignore[method-assign]
+    listener.on_fact(SEEN)
+    await asyncio.sleep(answer_s + 0.1)
+    await listener.drain(5)
+
+    assert [step[0] for step in actions.done] == (["setvar"] if is_set else [])
     assert (await pool.snapshot()).states[State.IN_USE] == 0
     assert await violations(redis_client, pool.tag) == []
 
