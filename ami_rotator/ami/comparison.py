@@ -55,7 +55,7 @@ class Comparison:
         self._dialer = dialer
         self._metrics = metrics
         self._settle_s = settle_s
-        self._at_once = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
         self._after_connecting: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("listener").bind(dialer=dialer)
 
@@ -82,7 +82,7 @@ class Comparison:
         Raises:
             RotatorError: the dialer or Redis did not answer; nothing was changed by guess.
         """
-        async with self._at_once:
+        async with self._one_at_a_time:
             # Read before the list is asked for, what is reserved tells what should be in it without asking any clock.
             reserved = await self._pool.live_calls(Dialer(self._dialer))
             self._tracker.doubt()
