@@ -17,6 +17,8 @@ from ami_rotator.pool.scripts import Script
 from tests.bench.load import destination
 
 _ONE_LINE = "return 1"
+# Of each that share the run it is told the name and that there are no arguments.
+_ONE_EACH = "local all = {} for i = 1, #ARGV / 2 do all[i] = 1 end return all"
 _RESERVED_S = 300
 
 
@@ -36,13 +38,13 @@ async def load_one_line(redis: Redis) -> None:
 
 
 def shared_round_trip(redis: RedisClient) -> Callable[[int], Awaitable[None]]:
-    """Return the same script by the way that the pool's scripts take: many waiting calls in one round trip."""
-    sha = hashlib.sha1(_ONE_LINE.encode(), usedforsecurity=False).hexdigest()
-    script = Script("floor", _ONE_LINE, sha, 1)
+    """Return what does nothing by the way that calls take: those that wait at the same moment share a trip and a run."""
+    sha = hashlib.sha1(_ONE_EACH.encode(), usedforsecurity=False).hexdigest()
+    script = Script("floor", _ONE_EACH, sha, 1)
     flights = Flights(redis, "{bench}", script, script, tuple)
 
     async def work(_: int) -> None:
-        await flights.run(script)
+        await flights.ask("assign")
 
     return work
 

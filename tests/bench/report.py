@@ -23,7 +23,7 @@ _PARTS: Mapping[str, tuple[str, str]] = {
         " client can do: EVALSHA of a script that returns 1, from as many tasks at once, each with a trip of its own."
         " What is wanted is 0.6 of that rate in questions; the line below has the same in whole calls. Questions that"
         " wait at the same moment share a trip and a script run, which is why the third line compares with one-line"
-        " scripts that share trips as well: it shows what is left of the work itself.",
+        " scripts that share both as well: it shows what is left of the work itself.",
     ),
     "http": (
         "`GET /next-cid`",
@@ -120,8 +120,8 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   many find a warm one as before.
 - **The machine.** It is a virtual one, and single runs of one and the same code differ by a quarter; ratios too, because
   what has several processes on two processors gains less from a fast hour than what has one. At 500 calls a second over
-  AMI eight runs of 15 s within a quarter of an hour had p50 1.6 to 3.6 ms and p99 10 to 18 ms. The tables show the last
-  run, whatever it was.
+  AMI six runs within half an hour had p50 1.4 to 3.3 ms and p99 7.7 to 13.8 ms; the host took up to a tenth of the two
+  processors back meanwhile. The tables show the last run, whatever it was.
 - **Which Python.** These figures are of Debian's Python 3.11. One built without profile-guided optimization, as pyenv
   builds it by default, takes a fifth more: 497 µs instead of 406 for an answer of `/next-cid`.
 - **AMI.** At 500 calls a second AMI brings 35,000 events and 16 MB a second, of which 6,600 events tell anything. They are
