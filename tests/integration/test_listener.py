@@ -283,13 +283,13 @@ async def test_nothing_is_set_once_the_trunk_leg_exists(redis_client: Redis) -> 
     assert await violations(redis_client, pool.tag) == []
 
 
-@pytest.mark.parametrize(("answer_s", "is_set"), [(0.0, True), (0.2, False)])
+@pytest.mark.parametrize(("answer_s", "read_first_s", "is_set"), [(0.0, 5.0, True), (0.2, 0.1, False)])
 async def test_before_a_late_number_is_set_what_came_meanwhile_is_read(
-    redis_client: Redis, answer_s: float, is_set: bool
+    redis_client: Redis, answer_s: float, read_first_s: float, is_set: bool
 ) -> None:
     """Rule 8, in a loop that is behind: the trunk leg's first event is there, and next to be read."""
     pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
-    listener = _listener(pool, actions, read_first_s=0.1)
+    listener = _listener(pool, actions, read_first_s=read_first_s)
     loop, assign_then = asyncio.get_running_loop(), listener._assigner.assign_then
 
     def late(request: CallRequest, then: Callable[[Assignment | Miss], None]) -> None:
