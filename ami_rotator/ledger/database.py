@@ -166,6 +166,7 @@ class Database:
 
 async def _prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     check_version(connection)
-    await connection.set_type_codec(
-        "jsonb", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
-    )
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+        )

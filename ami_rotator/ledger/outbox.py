@@ -1,6 +1,6 @@
 """Take what happened from the outbox stream and store it in PostgreSQL: each entry exactly once, whatever fails.
 
-An entry leaves the stream after the transaction that stored it was committed; one that was stored but not taken off is
+An entry leaves the stream after the statement that stored it was committed; one that was stored but not taken off is
 stored again, and that changes nothing. Several daemons share the work as consumers of one group.
 """
 
@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import asyncpg
+import orjson
 import structlog
 from redis.asyncio import Redis, RedisCluster
 from redis.client import NEVER_DECODE
@@ -22,21 +24,16 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from ami_rotator.cancellation import end_tasks, raise_if_cancelled
 from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.database import Database
-from ami_rotator.ledger.outbox_events import (
-    AssignedEvent,
-    EndedEvent,
-    MissedEvent,
-    OutboxEvent,
-    PresentedEvent,
-    parse_event,
-)
+from ami_rotator.ledger.outbox_events import as_text, read_row
 
 log = structlog.get_logger(__name__)
 
 GROUP = "ledger"
 _BACKOFF_FIRST_S, _BACKOFF_MAX_S = 0.1, 5.0
-# How many entries are read or written without a turn for others: calls have milliseconds, the ledger has time.
+# How many entries are read without a turn for others: calls have milliseconds, the ledger has time.
 _AT_ONCE = 4
+# Batches that are stored side by side: PostgreSQL works at one while the other is sent, or taken off the stream.
+_STORED_AT_ONCE = 2
 _FORGET_CONSUMER_MS = 3_600_000
 _AWAY = (LedgerUnavailableError, RedisError, RedisClusterException, OSError, asyncpg.PostgresError)
 
@@ -58,7 +55,8 @@ class DeadLetter:
     reason: str
 
 
-Parsed: TypeAlias = tuple[Entry, OutboxEvent]
+Parsed: TypeAlias = tuple[Entry, orjson.Fragment]
+"""An entry and the row that it is stored as."""
 
 
 @dataclass(slots=True)
@@ -99,7 +97,7 @@ class LedgerOutbox:
         self._gather_s = gather_s
         self._claimed_at_s = float("-inf")
         self._owes_own = True
-        self._under_way: asyncio.Task[None] | None = None
+        self._under_way: deque[asyncio.Task[None]] = deque()
         self._failures = 0  # since something was stored last
         self.stored = 0
         self.set_aside = 0
@@ -142,15 +140,16 @@ class LedgerOutbox:
     async def _work(self, block_ms: int) -> int:
         """Handle one batch; return its size.
 
-        A whole batch is stored while the next is read: how fast a backlog goes is the slower of the two, not both together.
+        Whole batches are stored while the next is read: a backlog goes as fast as the slower of the two.
         """
         entries = await self._next(block_ms)
         batch = await self._parse(entries)
-        await self._stored()
         if len(entries) < self._batch:
+            await self._stored()
             await self._keep(batch)
         else:
-            self._under_way = asyncio.create_task(self._keep(batch), name="outbox store")
+            await self._stored(but=_STORED_AT_ONCE - 1)
+            self._under_way.append(asyncio.create_task(self._keep(batch), name="outbox store"))
         return len(entries)
 
     async def _next(self, block_ms: int) -> list[Entry]:
@@ -168,19 +167,19 @@ class LedgerOutbox:
             self._owes_own = False
         return await self._read(">", block_ms)
 
-    async def _stored(self) -> None:
-        """Wait until the batch under way is stored; raises why it is not."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            try:
-                await under_way
-            finally:
-                await end_tasks(under_way)
+    async def _stored(self, but: int = 0) -> None:
+        """Wait until the batches under way are stored, but for so many; raises why one is not."""
+        try:
+            while len(self._under_way) > but:
+                await self._under_way[0]
+                self._under_way.popleft()
+        except BaseException:
+            await self._stop_storing()
+            raise
 
     async def _stop_storing(self) -> None:
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            await end_tasks(under_way)
+        await end_tasks(*self._under_way)
+        self._under_way.clear()
 
     async def _parse(self, entries: Sequence[Entry]) -> _Batch:
         batch = _Batch([entry.id for entry in entries])
@@ -189,11 +188,10 @@ class LedgerOutbox:
                 await asyncio.sleep(0)
             if not entry.fields:
                 continue  # taken off the stream by somebody; only the group still remembers it
-            fields = _text(entry.fields)
             try:
-                batch.parsed.append((entry, parse_event(fields)))
+                batch.parsed.append((entry, read_row(entry.fields)))
             except ValueError as error:
-                batch.dead.append(DeadLetter(entry.id, fields, str(error)))
+                batch.dead.append(DeadLetter(entry.id, as_text(entry.fields), str(error)))
         return batch
 
     async def _keep(self, batch: _Batch) -> None:
@@ -210,23 +208,15 @@ class LedgerOutbox:
         self._failures = 0
 
     async def _store(self, parsed: Sequence[Parsed]) -> None:
-        """Store in one transaction; where PostgreSQL refuses a value, halve until it is alone, and set it aside."""
+        """Store with one statement; where PostgreSQL refuses a value, halve until it is alone, and set it aside."""
         if not parsed:
             return
         try:
-            async with self._database.transaction() as connection:
-                for name, kinds in (
-                    ("store_assigned", (AssignedEvent, MissedEvent)),
-                    ("store_presented", (PresentedEvent,)),
-                    ("store_ended", (EndedEvent,)),
-                ):
-                    rows = await _rows([event for _, event in parsed if isinstance(event, kinds)])
-                    if rows:
-                        await connection.execute(self._database.query(name), rows)
+            await self._database.run("store_records", [row for _, row in parsed])
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             if len(parsed) == 1:
                 entry = parsed[0][0]
-                await self._set_aside([DeadLetter(entry.id, _text(entry.fields), str(error))])
+                await self._set_aside([DeadLetter(entry.id, as_text(entry.fields), str(error))])
                 return
             middle = len(parsed) // 2
             await self._store(parsed[:middle])
@@ -293,27 +283,11 @@ class LedgerOutbox:
                 await self._redis.xgroup_delconsumer(self._stream, GROUP, name)
 
 
-async def _rows(events: Sequence[OutboxEvent]) -> list[dict[str, Any]]:
-    rows = []
-    for number, event in enumerate(events):
-        if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)
-        rows.append(event.model_dump(mode="json"))
-    return rows
-
-
 def _entries(stream: Any) -> list[Entry]:
     """Read a reply's entries; redis-py wraps them once more with some protocol settings."""
     if stream and isinstance(stream[0], list):
         stream = [entry for part in stream for entry in part]
     return [Entry(key.decode(), fields or {}) for key, fields in stream or () if key is not None]
-
-
-def _text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {
-        key.decode(errors="replace").replace("\x00", ""): value.decode(errors="replace").replace("\x00", "")
-        for key, value in fields.items()
-    }
 
 
 def _within_timeout(redis: Redis | RedisCluster, block_ms: int) -> int:

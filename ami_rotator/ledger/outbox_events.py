@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ami_rotator.domain.types import Outcome, Source
 
 _MS_MAX = 4_102_444_800_000  # the year 2100
 _TEXT_MAX = 255
 
-# What dialers and dialplans send is kept as it is, but for what PostgreSQL cannot store and what nobody would read.
-Text = Annotated[str, AfterValidator(lambda text: text.replace("\x00", "")[:_TEXT_MAX])]
 Ms = Annotated[int, Field(ge=0, le=_MS_MAX)]
 CallerNumber = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
 
@@ -28,15 +27,15 @@ class _Event(BaseModel):
 
 
 class _Request(_Event):
-    campaign: Text = ""
-    destination: Text = ""
-    dialled: Text = ""
-    dialer: Text = ""
-    code: Text = ""
-    uniqueid: Text = ""
-    agent: Text = ""
-    lead: Text = ""
-    why: Text = ""
+    campaign: str = ""
+    destination: str = ""
+    dialled: str = ""
+    dialer: str = ""
+    code: str = ""
+    uniqueid: str = ""
+    agent: str = ""
+    lead: str = ""
+    why: str = ""
     source: Source
 
 
@@ -45,9 +44,9 @@ class AssignedEvent(_Request):
 
     event: Literal["assigned"]
     caller_id: CallerNumber
-    rung: Text = ""
-    group: Text = ""
-    area: Text = ""
+    rung: str = ""
+    group: str = ""
+    area: str = ""
     warm: bool = False
 
 
@@ -62,8 +61,8 @@ class PresentedEvent(_Event):
     """A trunk leg showed a number."""
 
     event: Literal["presented"]
-    presented: Text = ""
-    trunk: Text = ""
+    presented: str = ""
+    trunk: str = ""
     match: bool
 
 
@@ -78,20 +77,33 @@ class EndedEvent(_Event):
     dialled: bool = False
 
 
-OutboxEvent = AssignedEvent | MissedEvent | PresentedEvent | EndedEvent
+_ADAPTER: TypeAdapter[AssignedEvent | MissedEvent | PresentedEvent | EndedEvent] = TypeAdapter(
+    Annotated[AssignedEvent | MissedEvent | PresentedEvent | EndedEvent, Field(discriminator="event")]
+)
 
-_ADAPTER: TypeAdapter[OutboxEvent] = TypeAdapter(Annotated[OutboxEvent, Field(discriminator="event")])
 
+def read_row(fields: Mapping[bytes, bytes]) -> orjson.Fragment:
+    """Read an entry; return it as JSON, a row of `store_records` (`sql/queries/outbox.sql`).
 
-def parse_event(fields: Mapping[str, str]) -> OutboxEvent:
-    """Read an entry. An empty field is one that was not known: the scripts have no other word for it.
+    An empty field is one that was not known: the scripts have no other word for it. What dialers and dialplans send is kept
+    as it is, but for what PostgreSQL cannot store and what nobody would read.
 
     Raises:
         ValueError: it is not one of ours; says which field and why.
     """
+    known = {name: value[:_TEXT_MAX] for name, value in as_text(fields).items() if value}
     try:
-        return _ADAPTER.validate_python({name: value for name, value in fields.items() if value})
+        event = _ADAPTER.validate_python(known)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "entry"
         raise ValueError(f"{where}: {first['msg']}") from None
+    return orjson.Fragment(event.model_dump_json())
+
+
+def as_text(fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return fields as PostgreSQL can keep them: what is no text, and zero bytes, are not."""
+    return {
+        key.decode(errors="replace").replace("\x00", ""): value.decode(errors="replace").replace("\x00", "")
+        for key, value in fields.items()
+    }

@@ -1,57 +1,69 @@
--- store_assigned --
--- Assignments and misses. Storing one again changes nothing; a row whose other events came first is filled in.
+-- store_records --
+-- Stores a batch. In whichever order records come, and however often: of several trunk legs the last one counts, of several
+-- ends the first, and an assignment is stored once. Rows are locked in order: two batches never wait for each other in a ring.
+WITH record AS (
+    SELECT * FROM json_to_recordset($1::json) AS r (
+        event text, id uuid, at bigint, ts bigint, caller_id text, campaign text, destination text, dialled text,
+        dialer text, code text, uniqueid text, agent text, lead text, source call_source, rung text, "group" text,
+        area text, warm boolean, reason miss_reason, why text, presented text, trunk text, match boolean,
+        outcome call_outcome, cause smallint, sip smallint, talk_ms bigint
+    )
+), assigned AS (
+    SELECT DISTINCT ON (id, at) * FROM record WHERE event IN ('assigned', 'missed') ORDER BY id, at
+), presented AS (
+    SELECT DISTINCT ON (id, at) id, at, presented, trunk, ts, match
+    FROM record WHERE event = 'presented' ORDER BY id, at, ts DESC, trunk DESC
+), ended AS (
+    SELECT DISTINCT ON (id, at) id, at, ts, outcome, cause, sip, talk_ms, dialled
+    FROM record WHERE event = 'ended' ORDER BY id, at, ts, outcome
+)
 INSERT INTO calls AS c (
     reservation_id, assigned_at, caller_id, campaign, destination, dialled, dialer, code, uniqueid, agent, lead_id, source,
-    rung, group_name, area, was_warm, miss_reason, why
+    rung, group_name, area, was_warm, miss_reason, why, presented, trunk_uniqueid, presented_at, presented_matches,
+    ended_at, outcome, cause, sip, talk_ms, was_dialled
 )
-SELECT DISTINCT ON (e.id, e.at)
-    e.id, to_timestamp(e.at / 1000.0), e.caller_id, e.campaign, e.destination, e.dialled, e.dialer, e.code, e.uniqueid,
-    e.agent, e.lead, e.source, e.rung, e.group, e.area, e.warm, e.reason, e.why
-FROM jsonb_to_recordset($1::jsonb) AS e (
-    id uuid, at bigint, caller_id text, campaign text, destination text, dialled text, dialer text, code text,
-    uniqueid text, agent text, lead text, source call_source, rung text, "group" text, area text, warm boolean,
-    reason miss_reason, why text
-)
-ORDER BY e.id, e.at
+SELECT
+    id, to_timestamp(at / 1000.0), a.caller_id, COALESCE(a.campaign, ''), COALESCE(a.destination, ''),
+    COALESCE(a.dialled, ''), COALESCE(a.dialer, ''), COALESCE(a.code, ''), COALESCE(a.uniqueid, ''),
+    COALESCE(a.agent, ''), COALESCE(a.lead, ''), a.source, a.rung, a.group, a.area, a.warm, a.reason, a.why,
+    p.presented, p.trunk, to_timestamp(p.ts / 1000.0), p.match,
+    to_timestamp(e.ts / 1000.0), e.outcome, e.cause, e.sip, e.talk_ms, e.dialled::boolean
+FROM assigned AS a FULL JOIN presented AS p USING (id, at) FULL JOIN ended AS e USING (id, at)
+ORDER BY id, at
 ON CONFLICT (reservation_id, assigned_at) DO UPDATE SET
-    (caller_id, campaign, destination, dialled, dialer, code, uniqueid, agent, lead_id, source, rung, group_name, area,
-    was_warm, miss_reason, why)
-    = (EXCLUDED.caller_id, EXCLUDED.campaign, EXCLUDED.destination, EXCLUDED.dialled, EXCLUDED.dialer, EXCLUDED.code,
-    EXCLUDED.uniqueid, EXCLUDED.agent, EXCLUDED.lead_id, EXCLUDED.source, EXCLUDED.rung, EXCLUDED.group_name,
-    EXCLUDED.area, EXCLUDED.was_warm, EXCLUDED.miss_reason, EXCLUDED.why)
-WHERE c.source IS NULL;
-
--- store_presented --
--- What trunk legs showed. Of several legs the last one counts, in whichever order they are stored.
-INSERT INTO calls AS c (
-    reservation_id, assigned_at, presented, trunk_uniqueid, presented_at, presented_matches
-)
-SELECT DISTINCT ON (e.id, e.at)
-    e.id, to_timestamp(e.at / 1000.0), e.presented, e.trunk, to_timestamp(e.ts / 1000.0), e.match
-FROM jsonb_to_recordset($1::jsonb) AS e (
-    id uuid, at bigint, ts bigint, presented text, trunk text, match boolean
-)
-ORDER BY e.id, e.at, e.ts DESC, e.trunk DESC
-ON CONFLICT (reservation_id, assigned_at) DO UPDATE SET
-    (presented, trunk_uniqueid, presented_at, presented_matches)
-    = (EXCLUDED.presented, EXCLUDED.trunk_uniqueid, EXCLUDED.presented_at, EXCLUDED.presented_matches)
-WHERE c.presented_at IS NULL OR (EXCLUDED.presented_at, EXCLUDED.trunk_uniqueid) > (c.presented_at, c.trunk_uniqueid);
-
--- store_ended --
--- Ends. The first one counts, in whichever order they are stored.
-INSERT INTO calls AS c (
-    reservation_id, assigned_at, ended_at, outcome, cause, sip, talk_ms, was_dialled
-)
-SELECT DISTINCT ON (e.id, e.at)
-    e.id, to_timestamp(e.at / 1000.0), to_timestamp(e.ts / 1000.0), e.outcome, e.cause, e.sip, e.talk_ms, e.dialled
-FROM jsonb_to_recordset($1::jsonb) AS e (
-    id uuid, at bigint, ts bigint, outcome call_outcome, cause smallint, sip smallint, talk_ms bigint, dialled boolean
-)
-ORDER BY e.id, e.at, e.ts, e.outcome
-ON CONFLICT (reservation_id, assigned_at) DO UPDATE SET
-    (ended_at, outcome, cause, sip, talk_ms, was_dialled)
-    = (EXCLUDED.ended_at, EXCLUDED.outcome, EXCLUDED.cause, EXCLUDED.sip, EXCLUDED.talk_ms, EXCLUDED.was_dialled)
-WHERE c.ended_at IS NULL OR (EXCLUDED.ended_at, EXCLUDED.outcome) < (c.ended_at, c.outcome);
+    caller_id = CASE WHEN c.source IS NULL THEN EXCLUDED.caller_id ELSE c.caller_id END,
+    campaign = CASE WHEN c.source IS NULL THEN EXCLUDED.campaign ELSE c.campaign END,
+    destination = CASE WHEN c.source IS NULL THEN EXCLUDED.destination ELSE c.destination END,
+    dialled = CASE WHEN c.source IS NULL THEN EXCLUDED.dialled ELSE c.dialled END,
+    dialer = CASE WHEN c.source IS NULL THEN EXCLUDED.dialer ELSE c.dialer END,
+    code = CASE WHEN c.source IS NULL THEN EXCLUDED.code ELSE c.code END,
+    uniqueid = CASE WHEN c.source IS NULL THEN EXCLUDED.uniqueid ELSE c.uniqueid END,
+    agent = CASE WHEN c.source IS NULL THEN EXCLUDED.agent ELSE c.agent END,
+    lead_id = CASE WHEN c.source IS NULL THEN EXCLUDED.lead_id ELSE c.lead_id END,
+    source = CASE WHEN c.source IS NULL THEN EXCLUDED.source ELSE c.source END,
+    rung = CASE WHEN c.source IS NULL THEN EXCLUDED.rung ELSE c.rung END,
+    group_name = CASE WHEN c.source IS NULL THEN EXCLUDED.group_name ELSE c.group_name END,
+    area = CASE WHEN c.source IS NULL THEN EXCLUDED.area ELSE c.area END,
+    was_warm = CASE WHEN c.source IS NULL THEN EXCLUDED.was_warm ELSE c.was_warm END,
+    miss_reason = CASE WHEN c.source IS NULL THEN EXCLUDED.miss_reason ELSE c.miss_reason END,
+    why = CASE WHEN c.source IS NULL THEN EXCLUDED.why ELSE c.why END,
+    (presented, trunk_uniqueid, presented_at, presented_matches) = (
+        SELECT * FROM (VALUES
+            (c.presented, c.trunk_uniqueid, c.presented_at, c.presented_matches),
+            (EXCLUDED.presented, EXCLUDED.trunk_uniqueid, EXCLUDED.presented_at, EXCLUDED.presented_matches)
+        ) AS leg (presented, trunk, at, matches) ORDER BY at DESC NULLS LAST, trunk DESC LIMIT 1
+    ),
+    (ended_at, outcome, cause, sip, talk_ms, was_dialled) = (
+        SELECT * FROM (VALUES
+            (c.ended_at, c.outcome, c.cause, c.sip, c.talk_ms, c.was_dialled),
+            (EXCLUDED.ended_at, EXCLUDED.outcome, EXCLUDED.cause, EXCLUDED.sip, EXCLUDED.talk_ms, EXCLUDED.was_dialled)
+        ) AS ending (at, outcome, cause, sip, talk_ms, was_dialled) ORDER BY at, outcome LIMIT 1
+    )
+WHERE (c.source IS NULL AND EXCLUDED.source IS NOT NULL)
+    OR (c.presented_at IS NULL AND EXCLUDED.presented_at IS NOT NULL)
+    OR (EXCLUDED.presented_at, EXCLUDED.trunk_uniqueid) > (c.presented_at, c.trunk_uniqueid)
+    OR (c.ended_at IS NULL AND EXCLUDED.ended_at IS NOT NULL)
+    OR (EXCLUDED.ended_at, EXCLUDED.outcome) < (c.ended_at, c.outcome);
 
 -- store_dead_letters --
 -- Entries that cannot be stored as calls.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from ami_rotator.domain.types import Assignment, End
+from ami_rotator.domain.types import Assignment, CallKey, End
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.outbox import LedgerOutbox
 from ami_rotator.pool.connect import connect
@@ -18,6 +18,8 @@ from tests.bench.part_ami import PART as AMI
 PART = "ledger"
 _CONCURRENT = 32
 _ENTRIES_A_CALL = 3
+_SHOWN_AFTER, _ENDED_AFTER = 500, 5_000
+"""So many calls begin until the trunk leg of one shows its number, and until it ends: a second, and ten."""
 _DRAIN_S = 300.0
 
 
@@ -64,16 +66,22 @@ async def _octets(database: Database) -> int:
 
 
 async def _happen(filled: FilledPool, count: int, campaigns: int) -> None:
-    numbers = iter(range(1, count + 1))
+    """Let calls happen. Between two records of a call lie those of others, as where 500 calls begin a second."""
+    indexes = iter(range(1, count + _ENDED_AFTER + 1))
+    live: dict[int, tuple[CallKey, Assignment]] = {}
 
     async def one() -> None:
-        for index in numbers:
-            wanted = request(index, filled.areas, campaigns)
-            found = await filled.assigner.assign(wanted)
-            if not isinstance(found, Assignment):
-                raise LookupError(f"no caller-ID: {found.reason} {found.detail}")
-            await filled.pool.confirm(wanted.key, found.caller_id, f"1700000000.{index}")
-            await filled.pool.release(wanted.key, End("answered", 16, 200, 12_000), found.reservation)
+        for index in indexes:
+            if index <= count:
+                wanted = request(index, filled.areas, campaigns)
+                found = await filled.assigner.assign(wanted)
+                if not isinstance(found, Assignment):
+                    raise LookupError(f"no caller-ID: {found.reason} {found.detail}")
+                live[index] = wanted.key, found
+            if shown := live.get(index - _SHOWN_AFTER):
+                await filled.pool.confirm(shown[0], shown[1].caller_id, f"1700000000.{index}")
+            if ended := live.pop(index - _ENDED_AFTER, None):
+                await filled.pool.release(ended[0], End("answered", 16, 200, 12_000), ended[1].reservation)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_CONCURRENT):

@@ -81,7 +81,8 @@ _PARTS: Mapping[str, tuple[str, str]] = {
     ),
     "ledger": (
         "Records",
-        "The outbox is filled while nobody stores, and then stored by one daemon. No call waits for any of it.",
+        "The outbox is filled while nobody stores, and then stored by one daemon. No call waits for any of it. Between two"
+        " records of a call lie those of others, as where 500 calls begin a second and last for ten.",
     ),
     "start": ("Start", "From the start of the process to the first caller-ID over HTTP."),
 }

@@ -29,7 +29,7 @@ class Size:
     warm_areas: int = 300
     warm_rate: float = 20.0
     warm_s: int = 400
-    ledger_calls: int = 10_000
+    ledger_calls: int = 20_000
     pages_caller_ids: int = 100_000
     viewers: int = 200
     viewer_rounds: int = 6

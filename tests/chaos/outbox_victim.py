@@ -35,8 +35,7 @@ class Victim(LedgerOutbox):
         if self.point == STORED and self.begun >= self.at_batch:
             # Inside the transaction, after its last statement: PostgreSQL takes it all back.
             async with self._database.transaction() as connection:
-                rows = [event.model_dump(mode="json") for _, event in parsed if event.event == "assigned"]
-                await connection.execute(self._database.query("store_assigned"), rows)
+                await connection.execute(self._database.query("store_records"), [row for _, row in parsed])
                 self._die(STORED, self.begun)
         await super()._store(parsed)
         self._die(COMMITTED, self.begun)

@@ -227,6 +227,27 @@ async def test_several_consumers_store_each_entry_once(redis_client: Redis, data
     assert sum(outbox.stored for outbox in several) == 1200
 
 
+async def test_batches_with_records_of_the_same_calls_never_wait_for_each_other_in_a_ring(
+    redis_client: Redis, database: Database
+) -> None:
+    calls = uuids(60)
+    legs = [presented(call, ts=AT + 100 + leg, trunk=f"2.{leg}") for call in calls for leg in range(40)]
+    events = [*(assigned(call) for call in calls), *legs, *(ended(call) for call in calls)]
+    random.Random(7).shuffle(events)
+    await append(redis_client, *events)
+    several = [LedgerOutbox(redis_client, database, "main", f"c{n}", batch=100) for n in range(3)]
+
+    with capture_logs() as logs:
+        drained = await asyncio.gather(*(outbox.drain(30) for outbox in several))
+
+    assert (drained, logs) == ([True] * 3, [])
+    assert sum(outbox.stored for outbox in several) == len(events)
+    found = await rows(database)
+    assert [(str(row["reservation_id"]), row["trunk_uniqueid"], row["source"], row["cause"]) for row in found] == [
+        (call, "2.39", "ami", 16) for call in calls
+    ]
+
+
 BAD: list[Fields] = [
     {"event": "assigned"},
     {"event": "invented", "id": str(uuid.uuid4()), "at": AT, "ts": AT},
@@ -355,24 +376,24 @@ async def test_an_emptied_redis_is_gone_on_with(redis_client: Redis, database: D
     assert [str(row["reservation_id"]) for row in await rows(database)] == [before, after]
 
 
-async def test_while_a_whole_batch_is_stored_the_next_is_read_and_a_stop_in_the_midst_loses_nothing(
+async def test_while_two_whole_batches_are_stored_the_next_is_read_and_a_stop_in_the_midst_loses_nothing(
     redis_client: Redis, database: Database
 ) -> None:
     calls = uuids(6)
     await append(redis_client, *(assigned(call) for call in calls), *(ended(call) for call in calls))
     outbox = LedgerOutbox(redis_client, database, "main", "one", batch=3)
 
-    async def two_batches_are_read() -> bool:
+    async def three_batches_are_read() -> bool:
         groups = await redis_client.xinfo_groups(STREAM)
-        return bool(groups) and groups[0]["pending"] == 6
+        return bool(groups) and groups[0]["pending"] == 9
 
     async with database.connection() as connection, connection.transaction():
         await connection.execute("LOCK TABLE calls IN EXCLUSIVE MODE")
         async with running(outbox):
-            await until(two_batches_are_read)
+            await until(three_batches_are_read)
             await asyncio.sleep(0.1)
             assert outbox.stored == 0
-            assert await two_batches_are_read()
+            assert await three_batches_are_read()
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "outbox store"]
 
     assert await outbox.drain()
