@@ -13,6 +13,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import (
     NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     RedisError,
@@ -107,7 +108,8 @@ class Flights:
     as well. All lanes lead over one connection.
 
     A script that can be one runs as a function, and as a script where there are none: on a Cluster (redis-py asks a server
-    about each FCALL first), or where Redis does not know or allow them.
+    about each FCALL first), or where Redis does not know or allow them. Managed ones say that in words of their own: before
+    a function has worked, any refusal is taken for it.
 
     A run that gets no answer to each of its calls fails them all, and those that wait behind it, so that nobody waits for a
     dead server twice; an error of Redis is an answer. It is sent again when its reply was lost: each script may run twice.
@@ -124,6 +126,7 @@ class Flights:
         self._jobs = _Lane(2)
         self._loading: set[asyncio.Task[None]] = set()
         self._has_functions = not isinstance(redis, RedisCluster)
+        self._have_functions_worked = False
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""
@@ -174,7 +177,8 @@ class Flights:
         words: Words = calls[0].args
         if calls[0].name:
             words = (*self._zone(), *(word for call in calls for word in (call.name, len(call.args), *call.args)))
-        command: Command = (*self._run_by(script, as_script=as_script), script.keys, self._tag, *words)
+        ran, name = self._run_by(script, as_script=as_script)
+        command: Command = (ran, name, script.keys, self._tag, *words)
 
         def landed(answer: Any, lost: Exception | None) -> None:
             if lost is not None:
@@ -183,17 +187,20 @@ class Flights:
             answers = answer if calls[0].name else [answer]
             if isinstance(answer, Exception):
                 answers = [answer] * len(calls)  # they share its error
+            elif ran == "FCALL":
+                self._have_functions_worked = True
             if isinstance(answers, list) and len(answers) == len(calls):
-                self._arrive(lane, calls, answers, is_second=is_second)
+                self._arrive(lane, calls, answers, "" if is_second else ran)
             else:
                 self._fail(lane, calls, RedisError("a script did not answer each question"))
 
         self._trips.send(command, landed)
 
-    def _arrive(self, lane: _Lane, calls: Sequence[_Call], answers: Sequence[Any], *, is_second: bool) -> None:
+    def _arrive(self, lane: _Lane, calls: Sequence[_Call], answers: Sequence[Any], ran: str) -> None:
+        """Hand out answers. `ran`: the command, if what Redis does not know shall be given to it; empty: it was."""
         unknown: list[_Call] = []
         for call, answer in zip(calls, answers, strict=True):
-            if not is_second and isinstance(answer, ResponseError) and self._is_unknown(call.script, answer):
+            if ran and isinstance(answer, ResponseError) and self._is_unknown(ran, answer):
                 unknown.append(call)
                 continue
             if call.answer.done():
@@ -215,13 +222,15 @@ class Flights:
             return "FCALL", script.function
         return "EVALSHA", script.sha
 
-    def _is_unknown(self, script: Script, error: ResponseError) -> bool:
+    def _is_unknown(self, ran: str, error: ResponseError) -> bool:
         """Tell whether Redis does not have the script or the function, or cannot have functions."""
-        text = str(error)
-        if script.function and (isinstance(error, NoPermissionError) or text.startswith("unknown command")):
+        if isinstance(error, NoScriptError) or str(error).startswith("Function not found"):
+            return True
+        is_refused = isinstance(error, NoPermissionError) or str(error).startswith("unknown command")
+        if ran == "FCALL" and (is_refused or not (self._have_functions_worked or isinstance(error, OutOfMemoryError))):
             self._do_without_functions(error)
             return True
-        return isinstance(error, NoScriptError) or text.startswith("Function not found")
+        return False
 
     def _do_without_functions(self, error: ResponseError) -> None:
         if self._has_functions:

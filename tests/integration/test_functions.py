@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from ami_rotator.domain.campaign import CampaignPolicy
 from ami_rotator.domain.types import Area, Assignment, Campaign, End, Group, Miss
@@ -21,6 +22,7 @@ from tests.support.policy_caller import OTHER, SALES, Caller
 from tests.support.pool_checks import violations
 from tests.support.pool_setup import assign, call, caller_id, make_pool
 from tests.support.redis_topologies import node
+from tests.support.tcp_proxy import tcp_proxy
 
 ENDED = End("answered", 16, talk_ms=1000)
 ITEMS = [caller_id(index) for index in range(20)]
@@ -109,6 +111,38 @@ async def test_without_functions_scripts_do(tmp_path: Path, option: str) -> None
         assert not (await client.info("errorstats"))  # FCALL is not tried once more
         assert await violations(client, pool.tag) == []
         await client.aclose()
+
+
+async def test_functions_that_are_refused_in_other_words_are_not_needed(tmp_path: Path) -> None:
+    with node(tmp_path, "rename-command FCALL ''") as server:
+        async with tcp_proxy(("127.0.0.1", server.port)) as managed:
+            managed.reworded = (b"-ERR unknown command 'FCALL'", b"-ERR Command is not available: 'FCALL'.")
+            client = connect(f"redis://127.0.0.1:{managed.port}")
+            assert isinstance(client, Redis)
+            pool = await make_pool(client, ITEMS)
+
+            with capture_logs() as logs:
+                found = await asyncio.gather(*(a_call(pool, n) for n in range(1, 20)))
+
+            assert len({one.caller_id for one in found}) == 19
+            [line] = [line for line in logs if line["log_level"] == "warning"]
+            assert "Command is not available" in line["reason"]
+            assert await violations(client, pool.tag) == []
+            await client.aclose()
+
+
+async def test_a_function_that_has_worked_is_not_given_up_for_an_error(redis_client: Redis) -> None:
+    pool = await make_pool(redis_client, ITEMS)
+    await a_call(pool, 1)
+    await redis_client.set(f"outbox:{pool.tag}", "no stream")
+
+    with pytest.raises(PoolUnavailableError, match="wrong kind of value"):
+        await assign(pool, call(2))
+
+    await redis_client.delete(f"outbox:{pool.tag}")
+    await redis_client.config_resetstat()
+    await a_call(pool, 3)
+    assert await runs(redis_client, "fcall", "evalsha") == [2, 0]
 
 
 @pytest.mark.parametrize("has_functions", [True, False])

@@ -28,13 +28,14 @@ class TcpProxy:
     """Forwards to a unix socket or a port. Set the faults at any moment; they work on connections that are open, too.
 
     `delay_s`: each piece of an answer comes so much later. `lose_replies_to`: the next answer to a request with this in it
-    is thrown away with its connection; `lost` counts those.
+    is thrown away with its connection; `lost` counts those. `reworded`: what answers say, and what comes instead.
     """
 
     target: Path | tuple[str, int]
     delay_s: float = 0.0
     lose_replies_to: bytes = b""
     lost: int = 0
+    reworded: tuple[bytes, bytes] = (b"", b"")
     port: int = 0
     connected: int = 0
     _pairs: set[_Pair] = field(default_factory=set)
@@ -116,7 +117,7 @@ class TcpProxy:
                 return
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
-            pair.client.write(data)
+            pair.client.write(data.replace(*self.reworded) if self.reworded[0] else data)
             await pair.client.drain()
         pair.client.close()
 
