@@ -78,10 +78,12 @@ async def _happen(filled: FilledPool, count: int, campaigns: int) -> None:
                 if not isinstance(found, Assignment):
                     raise LookupError(f"no caller-ID: {found.reason} {found.detail}")
                 live[index] = wanted.key, found
-            if shown := live.get(index - _SHOWN_AFTER):
-                await filled.pool.confirm(shown[0], shown[1].caller_id, f"1700000000.{index}")
-            if ended := live.pop(index - _ENDED_AFTER, None):
-                await filled.pool.release(ended[0], End("answered", 16, 200, 12_000), ended[1].reservation)
+            if 0 < index - _SHOWN_AFTER <= count:
+                key, given = live[index - _SHOWN_AFTER]
+                await filled.pool.confirm(key, given.caller_id, f"1700000000.{index}")
+            if index > _ENDED_AFTER:
+                key, given = live.pop(index - _ENDED_AFTER)
+                await filled.pool.release(key, End("answered", 16, 200, 12_000), given.reservation)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_CONCURRENT):

@@ -32,13 +32,14 @@ class Victim(LedgerOutbox):
 
     async def _store(self, parsed: Sequence[Parsed]) -> None:
         self.begun += 1
-        if self.point == STORED and self.begun >= self.at_batch:
-            # Inside the transaction, after its last statement: PostgreSQL takes it all back.
+        begun = self.begun  # another batch may begin before this one is stored
+        if self.point == STORED and begun >= self.at_batch:
+            # In a transaction, after the statement: PostgreSQL takes it back.
             async with self._database.transaction() as connection:
                 await connection.execute(self._database.query("store_records"), [row for _, row in parsed])
-                self._die(STORED, self.begun)
+                self._die(STORED, begun)
         await super()._store(parsed)
-        self._die(COMMITTED, self.begun)
+        self._die(COMMITTED, begun)
 
     def _die(self, point: str, batches: int) -> None:
         if self.point == point and batches >= self.at_batch:

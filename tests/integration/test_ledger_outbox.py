@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from ami_rotator.errors import LedgerUnavailableError
 from ami_rotator.ledger.database import Database
 from ami_rotator.ledger.outbox import GROUP, LedgerOutbox
 from tests.support.services import every_postgresql, every_redis
@@ -130,39 +131,71 @@ async def test_a_miss_is_a_row_with_its_reason(redis_client: Redis, database: Da
     assert (row["caller_id"], row["miss_reason"], row["source"]) == (None, "no_groups", "http")
 
 
-async def test_any_order_any_split_and_any_repetition_give_the_same_rows(
+MONTH_MS = 31 * 86_400_000
+OUTCOMES = ("answered", "busy", "expired")  # as the type has them: of several at once the first counts
+TOLD = (
+    "source", "miss_reason", "why", "agent", "presented", "presented_matches", "outcome", "cause", "talk_ms", "was_dialled",
+)  # fmt: skip
+
+
+def anything_of(call: str, at: int, chaos: random.Random) -> list[Fields]:
+    """Return what may be recorded of one call, ties and all, and some of it twice."""
+    assignment = chaos.choice([assigned(call, agent="6666"), missed(call, why="distinct")])
+    legs = [
+        presented(call, ts=at + chaos.choice([10, 20]), trunk=trunk, presented=f"21255501{n:02d}", match=n % 2)
+        for n, trunk in enumerate(chaos.sample(["", "1.2", "1.10", "1.9"], chaos.randint(0, 4)))
+    ]
+    ends = [
+        ended(call, ts=at + chaos.choice([100, 200]), outcome=outcome, cause=n, sip=400 + n, talk_ms=n, dialled=n % 2)
+        for n, outcome in enumerate(chaos.sample(OUTCOMES, chaos.randint(0, 3)))
+    ]
+    events = [event | {"at": at} for event in ([assignment] * chaos.randint(0, 1) + legs + ends)]
+    return [*events, *chaos.choices(events, k=chaos.randint(0, 4))] if events else []
+
+
+def as_it_should_be(events: list[Fields]) -> dict[str, Any]:
+    """Return the row of one call: its assignment, the last of its trunk legs, the first of its ends."""
+    first = next((event for event in events if event["event"] in ("assigned", "missed")), None)
+    legs = sorted((e for e in events if e["event"] == "presented"), key=lambda e: (e["ts"], e["trunk"]))
+    ends = sorted((e for e in events if e["event"] == "ended"), key=lambda e: (e["ts"], OUTCOMES.index(e["outcome"])))
+    row: dict[str, Any] = dict.fromkeys(TOLD) | {"agent": ""}
+    if first is not None:
+        row |= {"source": first["source"], "miss_reason": first.get("reason"), "agent": first.get("agent", "")}
+        row["why"] = first["why"]
+    if legs:
+        row |= {"presented": legs[-1]["presented"], "presented_matches": bool(legs[-1]["match"])}
+    if ends:
+        row |= {name: ends[0][name] for name in ("outcome", "cause", "talk_ms")} | {
+            "was_dialled": bool(ends[0]["dialled"])
+        }
+    return row
+
+
+@every_postgresql
+async def test_any_order_any_split_and_any_repetition_give_the_right_rows(
     redis_client: Redis, database: Database
 ) -> None:
-    calls = uuids(6)
-    events = [
-        *itertools.chain.from_iterable(
-            (
-                assigned(call),
-                presented(call),
-                presented(call, ts=AT + 80, trunk="1.4", presented="5550000000", match=0),
-                ended(call),
-            )
-            for call in calls[:5]
-        ),
-        missed(calls[5]),
-    ]
-    await append(redis_client, *events)
-    assert await LedgerOutbox(redis_client, database, "main", "plain").drain()
-    expected = await rows(database)
-    assert [row["presented"] for row in expected] == ["5550000000"] * 5 + [None]
+    async with database.connection() as connection:
+        await connection.execute("SELECT ensure_call_partitions(2, 0)")
+    for seed in range(40):
+        chaos = random.Random(seed)
+        calls = [(call, at) for call in uuids(4) for at in (AT, AT + 1, AT + MONTH_MS)[: chaos.randint(1, 3)]]
+        of_calls = {key: anything_of(*key, chaos) for key in calls}
+        events = [event for one in of_calls.values() for event in one]
+        chaos.shuffle(events)
+        await append(redis_client, *events)
 
-    for seed in range(8):
+        assert await LedgerOutbox(redis_client, database, "main", "one", batch=chaos.choice([1, 3, 9, 500])).drain(20)
+
+        found = {
+            (str(row["reservation_id"]), round(row["assigned_at"].timestamp() * 1000)): {
+                name: row[name] for name in TOLD
+            }
+            for row in await rows(database)
+        }
+        assert found == {key: as_it_should_be(one) for key, one in of_calls.items() if one}, f"seed {seed}"
         async with database.connection() as connection:
             await connection.execute("TRUNCATE calls")
-        chaos = random.Random(seed)
-        shuffled = [*events, *chaos.choices(events, k=10)]
-        chaos.shuffle(shuffled)
-        await append(redis_client, *shuffled)
-        outbox = LedgerOutbox(redis_client, database, "main", "chaos", batch=chaos.randint(1, 9))
-
-        assert await outbox.drain(20)
-
-        assert await rows(database) == expected, f"seed {seed}"
 
 
 async def test_what_was_stored_but_not_taken_off_the_stream_is_stored_once(
@@ -231,8 +264,10 @@ async def test_batches_with_records_of_the_same_calls_never_wait_for_each_other_
     redis_client: Redis, database: Database
 ) -> None:
     calls = uuids(60)
-    legs = [presented(call, ts=AT + 100 + leg, trunk=f"2.{leg}") for call in calls for leg in range(40)]
-    events = [*(assigned(call) for call in calls), *legs, *(ended(call) for call in calls)]
+    legs = [presented(call, ts=AT + 100 + leg, trunk=f"2.{leg}") for call in calls for leg in range(30, 40)]
+    # Of these alone no order comes about by itself (by the way PostgreSQL joins).
+    ends = [ended(call, ts=AT + 9000 - turn, cause=turn) for call in calls for turn in range(30)]
+    events = [*(assigned(call) for call in calls), *legs, *ends]
     random.Random(7).shuffle(events)
     await append(redis_client, *events)
     several = [LedgerOutbox(redis_client, database, "main", f"c{n}", batch=100) for n in range(3)]
@@ -244,7 +279,7 @@ async def test_batches_with_records_of_the_same_calls_never_wait_for_each_other_
     assert sum(outbox.stored for outbox in several) == len(events)
     found = await rows(database)
     assert [(str(row["reservation_id"]), row["trunk_uniqueid"], row["source"], row["cause"]) for row in found] == [
-        (call, "2.39", "ami", 16) for call in calls
+        (call, "2.39", "ami", 29) for call in calls
     ]
 
 
@@ -402,6 +437,102 @@ async def test_while_two_whole_batches_are_stored_the_next_is_read_and_a_stop_in
     ]
     assert await redis_client.xlen(STREAM) == 0
     assert (await redis_client.xpending(STREAM, GROUP))["pending"] == 0
+
+
+@pytest.mark.parametrize("is_owed", [False, True])
+async def test_batches_under_way_are_not_taken_up_again_by_their_own_consumer(
+    redis_client: Redis, database: Database, is_owed: bool
+) -> None:
+    calls = uuids(12)
+    await append(redis_client, *(assigned(call) for call in calls))
+    if is_owed:  # since it ran last
+        await redis_client.xgroup_create(STREAM, GROUP, id="0")
+        await redis_client.xreadgroup(GROUP, "one", {STREAM: ">"}, count=100)
+    outbox = LedgerOutbox(
+        redis_client, database, "main", "one", batch=3, block_ms=5, claim_after_ms=10**9 if is_owed else 50
+    )
+
+    async with running(outbox):
+        async with database.connection() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE calls IN EXCLUSIVE MODE")
+            await asyncio.sleep(0.3)
+
+        async def is_empty() -> bool:
+            return await redis_client.xlen(STREAM) == 0
+
+        await until(is_empty)
+        await asyncio.sleep(0.1)
+
+    assert outbox.stored == 12
+    assert len(await rows(database)) == 12
+
+
+class Failing(Database):
+    """Fails while there is `chaos`: one statement in ten before it is done, one in ten after it."""
+
+    chaos: random.Random | None = None
+
+    async def run(self, name: str, *arguments: Any) -> None:
+        dice = 0.5
+        if self.chaos is not None:
+            dice = self.chaos.random()
+            await asyncio.sleep(self.chaos.choice([0, 0, 0.002, 0.01]))
+        if dice < 0.1:
+            raise LedgerUnavailableError("it failed before")
+        await super().run(name, *arguments)
+        if dice > 0.9:
+            raise LedgerUnavailableError("it failed after")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_fails_and_ends_with_batches_under_way_each_record_is_stored_once(
+    redis_client: Redis, database_dsn: str, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("ami_rotator.ledger.outbox._BACKOFF_FIRST_S", 0.005)
+    monkeypatch.setattr("ami_rotator.ledger.outbox._BACKOFF_MAX_S", 0.02)
+    chaos = random.Random(seed)
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unseen.append(told))
+    calls = uuids(100)
+    events = [
+        event
+        for call in calls
+        for event in (assigned(call), presented(call), presented(call, ts=AT + 80, trunk="1.4"), ended(call))
+    ]
+    events += [assigned("not-a-uuid") for _ in range(5)]
+    chaos.shuffle(events)
+    await append(redis_client, *events)
+    async with Failing.open(database_dsn) as database:
+        assert isinstance(database, Failing)
+        database.chaos = chaos
+        for _ in range(20):
+            consumers = [
+                LedgerOutbox(
+                    redis_client, database, "main", name, batch=chaos.choice([3, 7]), block_ms=5,
+                    claim_after_ms=chaos.choice([1, 20, 30_000]),
+                )
+                for name in chaos.sample("abc", chaos.randint(1, 2))
+            ]  # fmt: skip
+            tasks = [asyncio.create_task(consumer.run()) for consumer in consumers]
+            await asyncio.sleep(chaos.random() * 0.08)
+            for task in tasks:
+                task.cancel()
+            done, _ = await asyncio.wait(tasks, timeout=10)
+            assert done == set(tasks)
+            assert all(task.cancelled() for task in tasks)
+            assert not [task for task in asyncio.all_tasks() if task.get_name() == "outbox store"]
+        database.chaos = None
+        await asyncio.sleep(0.01)
+        assert await LedgerOutbox(redis_client, database, "main", "heir", claim_after_ms=1).drain(20)
+
+        assert [(str(row["reservation_id"]), row["trunk_uniqueid"], row["cause"]) for row in await rows(database)] == [
+            (call, "1.4", 16) for call in calls
+        ]
+        async with database.connection() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM dead_letters") == 5
+    assert await redis_client.xlen(STREAM) == 0
+    assert (await redis_client.xpending(STREAM, GROUP))["pending"] == 0
+    assert not unseen
 
 
 async def test_a_consumer_ends_at_whatever_moment_it_is_cancelled(redis_client: Redis, database: Database) -> None:
