@@ -18,12 +18,12 @@ async def roll_up_usage(database: Database, zone: str) -> int:
     """Count usage an hour and a day anew where the ledger changed; return how many hours were counted.
 
     `zone` is the name of the time zone whose hours and days are counted. A few hours a statement: each has its time limit.
+    Where calls are stored meanwhile, the hour that runs is due again at once. That is for the next time: this must end.
     """
     hours = 0
-    while counted := int(await database.value("roll_up_usage", zone, _HOURS_AT_ONCE)):
-        hours += counted
-        if hours >= _HOURS_MOST:
-            break
+    waiting = min(int(await database.value("usage_hours_due")), _HOURS_MOST)
+    for _ in range(0, waiting, _HOURS_AT_ONCE):
+        hours += int(await database.value("roll_up_usage", zone, _HOURS_AT_ONCE))
     return hours
 
 

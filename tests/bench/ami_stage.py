@@ -131,6 +131,8 @@ async def _stage(
         "setvars": len(waited_s),
         "cpu": used_s / took_s,
         "violations": sum(report.violations for report in reports),
+        "numbers_twice": sum(report.duplicates for report in reports),
+        "set_after_trunk": sum(report.setvars_after_trunk for report in reports),
         "cut_off": sum(report.cut_off_readers for report in reports),
         "drained": all(drained),
     }

@@ -184,11 +184,24 @@ def _figures(stage: _Stage) -> list[Figure]:
             note="by channel variable alone: the hook asks nobody here",
         ),
         Figure(
-            PART, f"{rate}: broken rules, sessions cut off", answer["violations"] + answer["cut_off"], "", at_most=0
+            PART,
+            f"{rate}: broken rules, sessions cut off",
+            answer["violations"] + answer["cut_off"],
+            "",
+            at_most=0,
+            note=_broken(answer),
         ),
         Figure(PART, f"{rate}: processor of the daemon", 100 * stage.daemon_cpu, "%"),
         Figure(PART, f"{rate}: processor of the simulator", 100 * answer["cpu"], "%"),
     ]
+
+
+def _broken(answer: dict[str, Any]) -> str:
+    told = (
+        f"{answer['numbers_twice']} numbers on two calls, {answer['set_after_trunk']} variables set 100 ms after their trunk"
+        f" leg began, or later; {answer['cut_off']} sessions cut off"
+    )
+    return told if answer["violations"] or answer["cut_off"] else ""
 
 
 def _why(stages: list[_Stage]) -> str:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -22,6 +23,7 @@ from ami_rotator.jobs.lease import Lease
 from ami_rotator.jobs.ledger_jobs import ledger_jobs, trim_stored
 from ami_rotator.jobs.scheduler import Scheduler
 from ami_rotator.ledger.database import Database
+from ami_rotator.ledger.upkeep import roll_up_usage
 from ami_rotator.metrics import Metrics
 from tests.support.daemon_process import daemon, run_command
 from tests.support.services import every_postgresql, every_redis
@@ -307,6 +309,40 @@ async def _sum(database: Database, table: str) -> int:
 
 
 @every_postgresql
+class Busy(Database):
+    """Has a call stored in this hour whenever usage was counted, as where calls never pause."""
+
+    counted = 0
+
+    async def value(self, name: str, *arguments: Any) -> Any:
+        found = await super().value(name, *arguments)
+        if name == "roll_up_usage":
+            self.counted += 1
+            async with self.connection() as connection:
+                await connection.execute("INSERT INTO usage_due VALUES (date_trunc('hour', now(), 'UTC'))")
+        return found
+
+
+@pytest.mark.parametrize("hours_before", [0, 7])
+async def test_usage_is_counted_once_however_many_calls_come_meanwhile(database_dsn: str, hours_before: int) -> None:
+    async with Busy.open(database_dsn) as database:
+        assert isinstance(database, Busy)
+        async with database.connection() as connection:
+            await connection.execute(
+                "INSERT INTO usage_due SELECT date_trunc('hour', now(), 'UTC') - make_interval(hours => ago)"
+                " FROM generate_series(0, $1) AS ago",
+                hours_before,
+            )
+
+        await roll_up_usage(database, "UTC")
+        first = database.counted
+        await roll_up_usage(database, "UTC")
+
+        assert first == (1 if hours_before == 0 else 3)
+        assert database.counted == first + 1
+        assert await database.value("usage_hours_due") == 1
+
+
 async def test_old_months_are_dropped_and_their_daily_usage_stays_as_it_was(
     database_dsn: str, database: Database, redis_client: Redis
 ) -> None:
