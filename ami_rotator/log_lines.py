@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Protocol, TextIO
 
-_TOGETHER_S = 0.1
+_TOGETHER_S = 0.01
 _WAITING_MOST = 100_000
 _END_S = 2.0
 
@@ -42,8 +42,8 @@ class LinesNow:
 class LinesBehind:
     """Writes from a thread, so that a stream that blocks holds up nobody: for the daemon.
 
-    Lines that come within a tenth of a second are written together: a thread that wakes for each takes the interpreter from
-    calls. A stream that blocks for so long that too many wait loses lines; how many is written when it goes on.
+    Lines that come within a hundredth of a second are written together. A stream that blocks for so long that too many wait
+    loses lines; how many is written when it goes on.
     """
 
     def __init__(self, streams: Sequence[TextIO]) -> None:
