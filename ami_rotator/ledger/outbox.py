@@ -72,7 +72,7 @@ class LedgerOutbox:
     """A consumer of the outbox of one inventory. `consumer` names this process; no two may have the same name.
 
     `claim_after_ms`: after this time without an answer, what another consumer was given is taken over. `gather_s`: what
-    comes within this time is stored in one transaction, where there is not a whole batch at once.
+    comes within this time is stored together, where there is not a whole batch at once.
     """
 
     def __init__(

@@ -77,9 +77,9 @@ class EndedEvent(_Event):
     dialled: bool = False
 
 
-_ADAPTER: TypeAdapter[AssignedEvent | MissedEvent | PresentedEvent | EndedEvent] = TypeAdapter(
-    Annotated[AssignedEvent | MissedEvent | PresentedEvent | EndedEvent, Field(discriminator="event")]
-)
+_OutboxEvent = AssignedEvent | MissedEvent | PresentedEvent | EndedEvent
+
+_ADAPTER: TypeAdapter[_OutboxEvent] = TypeAdapter(Annotated[_OutboxEvent, Field(discriminator="event")])
 
 
 def read_row(fields: Mapping[bytes, bytes]) -> orjson.Fragment:
