@@ -18,25 +18,55 @@ _BLANK = b"\r\n\r\n"
 
 _EVENT = b"Event: "
 
-# A site that sends us everything (no eventfilter) makes some 70 events a call, of which 13 tell anything: some by their
-# name alone, some by how one of their fields goes on. The others are told by the first bytes of their name, and never read.
+# A site that sends us everything (no eventfilter) makes some 70 events a call, of which 8 tell anything: some by their
+# name alone, some by how their fields go on. The others are told by the first bytes of their name, and never read; those
+# that the tracker would pass over (a channel that is no Local half, or not the one that dials) by a field of theirs.
 _NAME = slice(len(_EVENT), len(_EVENT) + 7)
-_VARIABLE = re.compile(rf"\r\nVariable: _{{0,2}}(?:{CAMPAIGN_VARIABLE}|{PROBE_VARIABLE})(?:\r|\Z)".encode())
-_CALL_CODE = re.compile(rb"\r\nCallerIDName: [VM]\d")
+_CHANNEL, _DEST_CHANNEL = b"\r\nChannel: ", b"\r\nDestChannel: "
+_LOCAL = b"Local/"
+_OURS = re.compile(rf"\r\nVariable: _{{0,2}}(?:({CAMPAIGN_VARIABLE})|{PROBE_VARIABLE})(?:\r|\Z)".encode())
+_CALL_CODE = re.compile(rb"\r\nCallerIDName: ([VM])\d")
 _CALL_LOG = re.compile(rb"\r\nAppData: [^\r\n]*/call_log(?:\r|\Z)")
+
+
+def _value(block: bytes, before: bytes) -> bytes | None:
+    at = block.find(before)
+    if at < 0:
+        return None
+    at += len(before)
+    end = block.find(b"\r\n", at)
+    return block[at:] if end < 0 else block[at:end]
 
 
 def _is_ours(block: bytes) -> bool:
     # Half of all events: the field is near the end, and looked for from there.
-    return _VARIABLE.match(block, max(0, block.rfind(b"\r\nVariable: "))) is not None
+    found = _OURS.match(block, max(0, block.rfind(b"\r\nVariable: ")))
+    if found is None or found[1] is None:
+        return found is not None
+    channel = _value(block, _CHANNEL)
+    return channel is None or channel.startswith(_LOCAL)
 
 
 def _is_call_log(block: bytes) -> bool:
     return b"/call_log" in block and _CALL_LOG.search(block) is not None  # `in` is quicker than a search
 
 
-def _has_code(block: bytes) -> bool:
-    return _CALL_CODE.search(block) is not None
+def _names_call(block: bytes) -> bool:
+    # Of a pair the half that VICIdial lets dial: ami/calls.py `runs_dialplan`.
+    code = _CALL_CODE.search(block)
+    if code is None:
+        return False
+    channel = _value(block, _CHANNEL)
+    return channel is None or (channel.startswith(_LOCAL) and channel.endswith(b";2" if code[1] == b"V" else b";1"))
+
+
+def _dials_trunk(block: bytes) -> bool:
+    # VICIdial's Originate has no Channel.
+    return (_value(block, _CHANNEL) or b"").startswith(_LOCAL) or _DEST_CHANNEL not in block
+
+
+def _ends_trunk(block: bytes) -> bool:
+    return not (_value(block, _DEST_CHANNEL) or b"").startswith(_LOCAL)
 
 
 def _always(_: bytes) -> bool:
@@ -46,9 +76,9 @@ def _always(_: bytes) -> bool:
 _WANTED: Mapping[bytes, Callable[[bytes], bool]] = {
     b"VarSet\r": _is_ours,
     b"Newexte": _is_call_log,
-    b"NewCall": _has_code,
-    b"DialBeg": _always,
-    b"DialEnd": _always,
+    b"NewCall": _names_call,
+    b"DialBeg": _dials_trunk,
+    b"DialEnd": _ends_trunk,
     b"Hangup\r": _always,
     b"Shutdow": _always,
 }
@@ -175,8 +205,13 @@ def blocks(whole: bytes) -> list[bytes]:
 
 def wanted(whole: bytes) -> list[bytes]:
     """Return the events that the tracker has a use for, each without its blank line."""
-    parts = whole.split(_BLANK)
-    return [block for part in parts if (block := part.strip(b"\r\n"))[_NAME] in _WANTED and is_wanted(block)]
+    found = []
+    for part in whole.split(_BLANK):
+        block = part.strip(b"\r\n")
+        tells = _WANTED.get(block[_NAME])
+        if tells is not None and block.startswith(_EVENT) and tells(block):
+            found.append(block)
+    return found
 
 
 def is_wanted(block: bytes) -> bool:

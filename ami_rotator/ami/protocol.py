@@ -57,7 +57,7 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         if not self.banner.done():
             data = self._read_banner(data)
         whole = self.splitter.feed(data)
-        if ACTION_ID not in whole or not (self.responses or self._orders):
+        if not (self.responses or self._orders) or ACTION_ID not in whole:
             for block in wanted(whole):
                 self._on_event(parse_event(block))
             return

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ami_rotator.ami.events import Splitter, blocks, is_wanted, parse_event, wanted
-from tests.captures.captured import CAPTURES, events_of
+from ami_rotator.ami.events import Event, Splitter, blocks, is_wanted, parse_event, wanted
+from tests.captures.captured import CAPTURE_IDS, CAPTURES, events_of, facts_of
 
 _LINES = st.sampled_from(
     [
@@ -119,9 +120,17 @@ def test_fields_are_read_as_they_stand() -> None:
         (b"Event: HangupRequest\r\nUniqueid: 1.2", False),
         (b"Event: Shutdown", True),
         (b"Event: NewCallerid\r\nCallerIDName: V1221619090000012345\r\nExten: 1", True),
+        (b"Event: NewCallerid\r\nChannel: Local/9@default-1;2\r\nCallerIDName: V1221619090000012345", True),
+        (b"Event: NewCallerid\r\nChannel: Local/9@default-1;1\r\nCallerIDName: V1221619090000012345", False),
+        (b"Event: NewCallerid\r\nChannel: Local/9@default-1;1\r\nCallerIDName: M1221619090000012345", True),
+        (b"Event: NewCallerid\r\nChannel: Local/9@default-1;2\r\nCallerIDName: M1221619090000012345", False),
+        (b"Event: NewCallerid\r\nChannel: PJSIP/trunk-1\r\nCallerIDName: V1221619090000012345", False),
         (b"Event: NewCallerid\r\nCallerIDName: S2211221619\r\nExten: 1", False),
         (b"Event: VarSet\r\nVariable: _CAMPCUST\r\nValue: SALES", True),
         (b"Event: VarSet\r\nVariable: CAMPCUST", True),
+        (b"Event: VarSet\r\nChannel: Local/9@default-1;2\r\nVariable: CAMPCUST\r\nValue: SALES", True),
+        (b"Event: VarSet\r\nChannel: SIP/trunk-1\r\nVariable: CAMPCUST\r\nValue: SALES", False),
+        (b"Event: VarSet\r\nChannel: none\r\nVariable: ROTATOR_PROBE\r\nValue: 1", True),
         (b"Event: VarSet\r\nVariable: ROTATOR_PROBE\r\nValue: 1", True),
         (b"Event: VarSet\r\nChanVariable: CAMPCUST=SALES\r\nVariable: DIALSTATUS\r\nValue: ", False),
         (b"Event: VarSet\r\nVariable: CAMPCUSTOM\r\nValue: 1", False),
@@ -129,12 +138,46 @@ def test_fields_are_read_as_they_stand() -> None:
         (b"Event: Newexten\r\nApplication: AGI\r\nAppData: agi://127.0.0.1:4577/call_log--HVcauses--PRI", False),
         (b"Event: Newexten\r\nApplication: Dial\r\nAppData: PJSIP/12125550100@carrier", False),
         (b"Event: VarSet\r\nConnectedLineName: a\rb\r\nVariable: _CAMPCUST\r\nValue: SALES", True),
+        (b"Event: DialBegin\r\nChannel: Local/9@default-1;2\r\nDestChannel: SIP/trunk-1", True),
+        (b"Event: DialBegin\r\nDestChannel: Local/9@default-1;1", False),
+        (b"Event: DialBegin\r\nChannel: SIP/agent-1\r\nDestChannel: SIP/trunk-1", False),
+        (b"Event: DialBegin\r\nChannel: SIP/agent-1", True),
+        (b"Event: DialEnd\r\nDestChannel: SIP/trunk-1", True),
+        (b"Event: DialEnd\r\nDestChannel: Local/9@default-1;1", False),
+        (b"Event: DialEnd", True),
         (b"Event: RTCPSent\r\nUniqueid: 1.2", False),
         (b"Response: Success\r\nMessage: Event: Hangup", False),
     ],
 )
 def test_only_events_that_tell_something_are_wanted(block: bytes, wanted: bool) -> None:
     assert is_wanted(block) == wanted
+
+
+_OF_CALLS = ("NewCallerid", "Newexten", "VarSet", "DialBegin", "DialEnd", "Hangup", "Shutdown")
+
+
+def _might_tell(block: bytes) -> bool:
+    event = parse_event(block)
+    return event.name in _OF_CALLS and (
+        event.name not in ("Newexten", "VarSet") or is_wanted(block) or _is_campaign(event)
+    )
+
+
+def _is_campaign(event: Event) -> bool:
+    return event["Variable"].lstrip("_") == "CAMPCUST"
+
+
+@pytest.mark.parametrize("path", CAPTURES, ids=CAPTURE_IDS)
+def test_what_is_passed_over_would_have_told_the_tracker_nothing(path: Path) -> None:
+    every = blocks(Splitter(10**9).feed(path.read_bytes()))
+    passed_over = [block for block in every if _might_tell(block) and not is_wanted(block)]
+
+    all_events, wanted_events = (
+        [parse_event(block) for block in every if tells(block)] for tells in (_might_tell, is_wanted)
+    )
+
+    assert facts_of(all_events) == facts_of(wanted_events)
+    assert passed_over or not wanted_events
 
 
 def test_unwanted_events_are_told_apart_at_more_than_50_000_a_second() -> None:
