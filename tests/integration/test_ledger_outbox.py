@@ -295,6 +295,7 @@ BAD: list[Fields] = [
     assigned(str(uuid.uuid4()), source="smoke"),
     ended(str(uuid.uuid4()), outcome="vanished"),
     ended(str(uuid.uuid4()), cause=99999),
+    ended(str(uuid.uuid4()), talk_ms=10**30),
 ]
 
 
@@ -340,10 +341,13 @@ async def test_bytes_that_are_no_text_are_stored_as_far_as_they_go(
     fields: Fields = {key.encode(): str(value).encode() for key, value in assigned(call).items()}
     fields[b"dialled"] = b"9\xff\xfe1\x002" + b"3" * 500
     await redis_client.xadd(STREAM, fields)
+    await redis_client.xadd(STREAM, ended(call) | {"sip": b"\x00"})
 
     assert await outbox.drain()
 
     [row] = await rows(database)
+    assert row["sip"] in (0, None)
+    assert row["outcome"] == "answered"
     assert row["dialled"].startswith("9\ufffd\ufffd123")
     assert len(row["dialled"]) == 255
 
