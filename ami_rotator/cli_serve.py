@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -23,48 +24,51 @@ _console = Console(stderr=True, highlight=False)
 def serve() -> None:
     """Run the daemon until Ctrl-C or SIGTERM."""
     settings = load_settings()
-    set_up_logging("DEBUG" if settings.debug else settings.log_level, settings.log_file, behind=True)
+    lines = set_up_logging("DEBUG" if settings.debug else settings.log_level, settings.log_file, behind=True)
+
+    def say(text: str) -> None:
+        lines.flush()  # what was logged before stands before it
+        _console.print(text, soft_wrap=True)
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+        runner.run(_serve(settings, say))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, _stop_or_end, signum, stop)
-    await _serve_until(App(settings), stop)
+        loop.add_signal_handler(signum, _stop_or_end, signum, stop, say)
+    await _serve_until(App(settings), stop, say)
 
 
-def _stop_or_end(signum: int, stop: asyncio.Event) -> None:
+def _stop_or_end(signum: int, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     """Stop in order; asked a second time, end at once."""
     if stop.is_set():
-        _console.print("Asked twice: ending at once. What is lost by that comes back when the daemon starts again.")
+        say("Asked twice: ending at once. What is lost by that comes back when the daemon starts again.")
         signal.signal(signum, signal.SIG_DFL)
         signal.raise_signal(signum)
     stop.set()
 
 
-async def _serve_until(daemon: App, stop: asyncio.Event) -> None:
+async def _serve_until(daemon: App, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     async with daemon.running():
         # What is here now stays for the daemon's life. Looking through it for garbage would stop every call for some 100 ms.
         gc.collect()
         gc.freeze()
         # What a call needs is gone with it, without a search. One search for each 20,000 objects that stay finds the rest.
         gc.set_threshold(20_000, 10, 10)
-        _console.print(
-            f"\n[bold]ami_rotator is running.[/bold]  Dashboard: {daemon.base_url}/dashboard", soft_wrap=True
-        )
+        say(f"\n[bold]ami_rotator is running.[/bold]  Dashboard: {daemon.base_url}/dashboard")
         link = await daemon.sign_in_link()
         if link is not None:
-            _console.print(f"Sign in with this link, once, within 15 minutes: {link}", soft_wrap=True)
+            say(f"Sign in with this link, once, within 15 minutes: {link}")
         if daemon.settings.admin_token is None:
-            _console.print(f"Sign in with this token, made for this run: [bold]{daemon.admin_token}[/bold]")
+            say(f"Sign in with this token, made for this run: [bold]{daemon.admin_token}[/bold]")
         if not daemon.settings.all_dialers():
-            _console.print("No dialer is configured, so a simulated one places calls. Stop with Ctrl-C.\n")
+            say("No dialer is configured, so a simulated one places calls. Stop with Ctrl-C.\n")
         await stop.wait()
-        _console.print("Stopping: calls under way are finished with, then everything that was started is stopped.")
-    _console.print("Stopped.")
+        say("Stopping: calls under way are finished with, then everything that was started is stopped.")
+    say("Stopped.")
 
 
 def simulate(

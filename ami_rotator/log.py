@@ -19,8 +19,8 @@ from ami_rotator.log_lines import Lines, LinesBehind, LinesNow
 _SECRETS = ("secret", "token", "password", "key")
 
 
-def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = False) -> None:
-    """Send the log to standard error, and to a file where one is named.
+def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = False) -> Lines:
+    """Send the log to standard error, and to a file where one is named; return where its lines go.
 
     `behind`: lines are written by a thread of its own, so that a slow terminal or disk delays no call; none is lost when the
     process ends in order.
@@ -56,6 +56,7 @@ def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = F
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("apscheduler", "aiohttp.access", "panoramisk", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    return lines
 
 
 def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
-import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Protocol, TextIO
 
-_TOGETHER_S = 0.01
+_TOGETHER_S = 0.1
 _WAITING_MOST = 100_000
 _END_S = 2.0
 
@@ -20,6 +19,9 @@ class Lines(Protocol):
 
     def write(self, line: str) -> None:
         """Write a line, or see to it that it is written."""
+
+    def flush(self) -> None:
+        """Write what waits."""
 
     def close(self) -> None:
         """Write what waits; nothing more comes."""
@@ -35,6 +37,9 @@ class LinesNow:
         """Write a line."""
         _write(self._streams, line + "\n")
 
+    def flush(self) -> None:
+        """Nothing waits."""
+
     def close(self) -> None:
         """Nothing waits."""
 
@@ -42,13 +47,14 @@ class LinesNow:
 class LinesBehind:
     """Writes from a thread, so that a stream that blocks holds up nobody: for the daemon.
 
-    Lines that come within a hundredth of a second are written together. A stream that blocks for so long that too many wait
-    loses lines; how many is written when it goes on.
+    Lines that come within a tenth of a second are written together: each time that the thread wakes, calls wait for it. A
+    stream that blocks for so long that too many wait loses lines; how many is written when it goes on.
     """
 
     def __init__(self, streams: Sequence[TextIO]) -> None:
         self._streams = tuple(streams)
-        self._waiting: SimpleQueue[str | None] = SimpleQueue()
+        self._waiting: SimpleQueue[str | threading.Event | None] = SimpleQueue()
+        self._is_hurried = threading.Event()
         self._lost = 0
         self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
@@ -64,27 +70,39 @@ class LinesBehind:
         else:
             self._waiting.put(line)
 
+    def flush(self) -> None:
+        """Write what waits, for two seconds at the most: for what is told beside the log, and has its place in it."""
+        written = threading.Event()
+        self._waiting.put(written)
+        self._is_hurried.set()
+        written.wait(_END_S)
+
     def close(self) -> None:
         """Write what waits, for two seconds at the most. A line that comes later is written at once."""
         self._is_closed = True
         atexit.unregister(self.close)
         self._waiting.put(None)
+        self._is_hurried.set()
         self._thread.join(_END_S)
 
     def _work(self) -> None:
         is_open = True
         while is_open:
-            lines = [self._waiting.get()]
-            if lines[0] is not None:
-                time.sleep(_TOGETHER_S)
+            taken = [self._waiting.get()]
+            self._is_hurried.wait(_TOGETHER_S)
+            self._is_hurried.clear()
             with contextlib.suppress(Empty):
-                while lines[-1] is not None:
-                    lines.append(self._waiting.get_nowait())
-            is_open = lines[-1] is not None
+                while True:
+                    taken.append(self._waiting.get_nowait())
+            is_open = None not in taken
+            lines = [line for line in taken if isinstance(line, str)]
             if self._lost:
                 lines.append(f"{self._lost} lines of the log were lost: it could not be written fast enough")
                 self._lost = 0
-            _write(self._streams, "".join(f"{line}\n" for line in lines if line is not None))
+            _write(self._streams, "".join([f"{line}\n" for line in lines]))
+            for written in taken:
+                if isinstance(written, threading.Event):
+                    written.set()
 
 
 def _write(streams: Sequence[TextIO], text: str) -> None:

@@ -78,3 +78,16 @@ def test_a_place_that_cannot_be_written_to_does_not_stop_the_other() -> None:
     lines.write("one more")
 
     assert other.getvalue() == "a line\none more\n"
+
+
+def test_what_is_flushed_is_written_when_that_returns_and_more_can_follow() -> None:
+    terminal = io.StringIO()
+    lines = LinesBehind([terminal])
+    for number in range(20):
+        lines.write(str(number))
+        lines.flush()
+        assert terminal.getvalue().split()[-1] == str(number)
+    lines.flush()
+    lines.close()
+
+    assert terminal.getvalue().split() == [str(number) for number in range(20)]
