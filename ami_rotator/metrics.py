@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from ami_rotator.domain.types import Rung, Source
+from ami_rotator.domain.types import Outcome, Rung, Source
 
 _FAST_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 # The few milliseconds that a call has are looked at more closely.
@@ -99,6 +99,8 @@ class Metrics:
         )
 
         self._assigned = lru_cache(maxsize=1000)(self.assignments.labels)
+        self._set_seconds = lru_cache(maxsize=1000)(self.set_seconds.labels)
+        self._released = lru_cache(maxsize=1000)(self.released.labels)
         self._assign_seconds = lru_cache(maxsize=100)(self.assign_seconds.labels)
         self._http_seconds = lru_cache(maxsize=1000)(self.http_seconds.labels)
 
@@ -109,6 +111,14 @@ class Metrics:
     def asked(self, source: Source, took_s: float) -> None:
         """Count a question, and how long its answer took."""
         self._assign_seconds(source).observe(took_s)
+
+    def was_set(self, dialer: str, took_s: float) -> None:
+        """Count a Setvar, and how long after its event it was written."""
+        self._set_seconds(dialer).observe(took_s)
+
+    def was_released(self, dialer: str, outcome: Outcome) -> None:
+        """Count a caller-ID that a call gave back."""
+        self._released(dialer, outcome).inc()
 
     def job_ran(self, job: str, took_s: float, at_ms: int, *, failed: bool) -> None:
         """Count a run of a job."""

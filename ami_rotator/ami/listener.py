@@ -305,7 +305,7 @@ class Listener:
             self._actions.set_caller_id_number(fact.channel, number)
         else:
             return
-        self._metrics.set_seconds.labels(self._dialer).observe(self._clock.monotonic_s() - call.seen_s)
+        self._metrics.was_set(self._dialer, self._clock.monotonic_s() - call.seen_s)
 
     async def _confirm(self, fact: TrunkBegan, call: CallLine) -> None:
         number = parse_number(fact.presented, self._region)
@@ -331,7 +331,7 @@ class Listener:
     def _released(self, name: str, fact: CallEnded, released: E164 | None) -> None:
         self._calls.pop(name, None)
         if released is not None:
-            self._metrics.released.labels(self._dialer, fact.end.outcome).inc()
+            self._metrics.was_released(self._dialer, fact.end.outcome)
 
     def _give_up(self, name: str) -> None:
         """Leave a call to its lifetime, from an except clause: one call's trouble must not stop the others."""

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import orjson
@@ -61,10 +61,15 @@ class _TappedSimulator(Simulator):
     def __init__(self, options: SimulatorOptions, tap: Tap) -> None:
         super().__init__(options)
         self._tap = tap
+        self._plans: deque[CallPlan] = deque()
         self._exchange.checks = _TappedChecks(options, SystemClock(), tap)
 
+    def plan_ahead(self, calls: int) -> None:
+        """Draw calls before they are placed: a processor has better things to do meanwhile."""
+        self._plans.extend(self.plan() for _ in range(calls - len(self._plans)))
+
     def place(self, plan: CallPlan | None = None) -> asyncio.Task[CallRecord]:
-        chosen = plan or self.plan()
+        chosen = plan or (self._plans.popleft() if self._plans else self.plan())
         self._tap.began_s[chosen.code] = time.monotonic()
         return super().place(chosen)
 
@@ -107,6 +112,8 @@ async def main(dialers: int, area_count: int, filtered: bool) -> None:
 async def _stage(
     simulators: list[_TappedSimulator], tap: Tap, rate: float, seconds: float, settle: float
 ) -> dict[str, object]:
+    for simulator in simulators:
+        simulator.plan_ahead(int(1.1 * rate / len(simulators) * (seconds + settle)))
     gc.collect()
     running = [asyncio.create_task(simulator.run(rate / len(simulators))) for simulator in simulators]
     await asyncio.sleep(settle)
