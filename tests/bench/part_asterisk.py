@@ -26,7 +26,7 @@ from tests.bench.figures import Figure
 from tests.bench.load import areas, destination, percentile
 from tests.bench.processes import TimedDaemon, helper, timed_daemon
 from tests.support.asterisk_lab import SECRET, DialerOptions
-from tests.support.call_log_agi import CallLogAgi, between_ms, spread_ms
+from tests.support.call_log_agi import CAMPAIGN_MEASURED_MS, END_MEASURED_MS, CallLogAgi, measured_ms
 from tests.support.mariadb import MariaDb, create_vicidial_database
 from tests.support.sip_carrier import SipCarrier
 from tests.support.vicidial_dialer import PlannedCall
@@ -47,6 +47,7 @@ class _Seen:
     """What one way brought. Each round has delays of its own."""
 
     rounds_s: list[list[float]] = field(default_factory=list)
+    logged_s: list[float] = field(default_factory=list)
     own: int = 0
     sources: Counter[str] = field(default_factory=Counter)
 
@@ -82,14 +83,21 @@ async def run(bench: Bench) -> None:
             bench.say(f"{PART}: {bench.size.asterisk_rate:g} calls/s, round {number + 1}, {way}")
             await _place(bench, root, way, seen[way])
     without, reflex = seen.pop("without"), seen.pop("reflex")
+    logged_s = [took_s for way in seen.values() for took_s in way.logged_s]
     bench.add(
+        *(
+            Figure(
+                PART, f"call_log took, {name}", percentile(logged_s, share) * 1000, "ms", own_ms, "ms VICIdial's own"
+            )
+            for name, share, own_ms in (("p1", 0.01, 2.7), ("p50", 0.5, 4.0), ("p99", 0.99, 8.5))
+        ),
         Figure(
             PART,
             "calls that showed the number of a listener which takes no time",
             reflex.in_time,
             "%",
             note="one constant number, set in the turn in which the event is read: what Asterisk leaves to AMI alone",
-        )
+        ),
     )
     for way, with_it in seen.items():
         told = ", ".join(f"{source} {count}" for source, count in with_it.sources.most_common())
@@ -129,8 +137,9 @@ async def _place(bench: Bench, root: Path, way: Way, seen: _Seen) -> None:
         for index in range(count)
     ]
     carrier = SipCarrier(talk_s=0.8)
-    # As VICIdial's own was measured: 2 to 7 ms to CAMPCUST in the middle, a long tail, and 1 to 2 ms from there to the hook.
-    call_log = CallLogAgi(before_ms=spread_ms(4, 140), after_ms=between_ms(1, 2), manual_timeout_s=3)
+    call_log = CallLogAgi(
+        before_ms=measured_ms(CAMPAIGN_MEASURED_MS), after_ms=measured_ms(END_MEASURED_MS, seed=2), manual_timeout_s=3
+    )
     # Where the hook would ask is where nobody listens: what AMI or the feed did not bring in time stays VICIdial's own.
     hook = Hook(trunk="PJSIP/{number}@carrier", base_url="http://127.0.0.1:9", budget_s=0.25, dialer="lab")
     options = DialerOptions() if way == "without" else DialerOptions(carrier_entry=hook_lines(hook))
@@ -178,6 +187,7 @@ async def _place(bench: Bench, root: Path, way: Way, seen: _Seen) -> None:
     for request in call_log.requests:
         if not request.is_end and request.closed_at_s is not None:
             logged_s.setdefault(request.code, request.closed_at_s - request.received_at_s)
+    seen.logged_s += logged_s.values()
     codes = [call.from_name or "" for call in carrier.calls]
     seen.rounds_s.append(
         [

@@ -51,8 +51,8 @@ _PARTS: Mapping[str, tuple[str, str]] = {
     "asterisk": (
         "A real Asterisk",
         "Asterisk as VICIdial sets it up, with the hook, a stand-in for its `call_log` that takes as long as VICIdial's own"
-        " was measured to (4 ms in the middle, 140 ms at p99, and 1 to 2 ms more), and a SIP carrier. The hook can ask"
-        " nobody over HTTP: what did not come in time would stay VICIdial's own. *ami*: by AMI alone; *feed*: with"
+        " was measured to (FastAGI_log.pl of svn r3884 with MariaDB, on two free processors), and a SIP carrier. The hook"
+        " can ask nobody over HTTP: what did not come in time would stay VICIdial's own. *ami*: by AMI alone; *feed*: with"
         " VICIdial's database, so that the number waits in AstDB, put there over AMI.",
     ),
     "growth": (
@@ -128,23 +128,29 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   on, and 500 calls/s, the fifth stage of a run, had p50 3.5 to 4.5 ms and p99 16 to 27. It counts once a minute now.
 - **Which Python.** These figures are of Debian's Python 3.11. One built without profile-guided optimization, as pyenv
   builds it by default, takes a fifth more: 497 µs instead of 406 for an answer of `/next-cid`.
-- **AMI.** At 500 calls a second AMI brings 35,000 events and 16 MB a second, of which 6,600 events tell anything. They are
-  told by their name: cutting the bytes at blank lines and looking at a few bytes of each event takes a quarter of the time
-  that a search through all bytes took. Only the fields that are asked for are read. A Setvar has no future and no message
-  of its own any more, and confirming and releasing no task: 69 % of a processor became 65. What is left is flat: 14 %
-  reading bytes, 30 % following calls, 25 % asking Redis, 9 % the ledger, 5 % counting and the log, 4 % jobs. At 500 calls/s
-  simulator, daemon, Redis and PostgreSQL together want one and a half of the two processors. For a processor Redis and the
-  daemon wait little (`perf sched`: 0.06 ms at the most in three of four cases, 3 ms in one of a hundred). An answer waits
-  for the daemon's own turn: most turns of its loop take 0.2 ms, but half of its time is in turns of more than 1 ms, in
-  which what five to ten dialers said is read. To look for answers between two dialers' bytes made the time from event to
-  Setvar shorter and the time from the placed call to the Setvar longer, as fewer calls shared a run; to let a second run
-  leave at once made no difference. A bare listener in Python (one EVALSHA by redis-py, then one constant number; it
-  follows nothing and keeps nothing) is measured below on the same events.
-- **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second: 0.6 until the
-  event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. What `call_log` leaves is less than that for
-  two to five calls in a hundred (five while counting usage did not end), and for up to one in a hundred less than a
-  listener needs that takes no time at all (measured below).
-  They ask over HTTP; with the feed none has to.
+- **AMI.** At 500 calls a second AMI brings 35,000 events and 16 MB a second, of which 4,100 events tell anything. They
+  are told by their name and by a field or two: cutting the bytes at blank lines and looking at a few bytes of each
+  event takes a quarter of the time that a search through all bytes took. 2,400 more a second were read and passed over
+  until 2026-11-26: those of a trunk leg's or an agent's channel, and of the half of a Local pair that does not dial.
+  Only the fields that are asked for are read. A Setvar has no future and no message of its own any more, and confirming
+  and releasing no task: 69 % of a processor became 65, and 54 to 58 without those events, with less work for a record
+  and the log written ten times a second instead of a hundred. What is left is flat. At 500 calls/s simulator, daemon,
+  Redis and PostgreSQL together want one and a half of the two processors. For a processor Redis and the daemon wait
+  little (`perf sched`: 0.06 ms at the most in three of four cases, 3 ms in one of a hundred). An answer waits for the
+  daemon's own turn: most turns of its loop take 0.2 ms, but half of its time is in turns of more than 0.7 ms, in which
+  what several dialers said is read. To look for answers between two dialers' bytes, or to read one dialer's bytes a
+  turn, made the time from event to Setvar no shorter and the time from the placed call to the Setvar longer, as fewer
+  calls shared a run; to let a second run leave at once made no difference. A bare listener in Python (one EVALSHA by
+  redis-py, then one constant number; it follows nothing and keeps nothing) is measured below on the same events.
+- **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second were measured
+  first: 0.6 until the event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. The daemon's part is
+  0.9 to 1.1 now, p99 3 to 6. What `call_log` leaves is less than that for some one call in a hundred: two of three of
+  these are manual calls, whose number no event tells before `call_log` begins, and most had 3 ms and more, but
+  Asterisk, Redis or the daemon did not get a processor in time (neither a nice value nor a shorter slice changed that).
+  They ask over HTTP; with the feed none has to. Until 2026-11-26 the stand-in for `call_log` was log-normal (4 ms in
+  the middle, 140 at p99): of its calls one in five had less than 1 ms to `CAMPCUST`, which no call of VICIdial's own
+  script had (1.7 ms at the least of 1,800), and one in four more than 10, which few of them had. With it 97.5 to 98.5
+  of a hundred calls were in time.
 - **Records.** The daemon made rows while PostgreSQL waited, and waited while PostgreSQL stored: of a backlog 3,300 to 3,700
   calls a second were stored, with either busy for half of the time. One statement for three, rows made as they are read,
   JSON read as `json` instead of `jsonb`, and a second batch under way made 6,300 to 6,700 of it (2026-11-26, the same load).

@@ -8,8 +8,9 @@ import math
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import TracebackType
 
 from ami_rotator.cancellation import end_tasks
@@ -43,10 +44,52 @@ class CallLogRequest:
 
 
 def spread_ms(p50_ms: float, p99_ms: float, seed: int = 1) -> Callable[[], float]:
-    """Return a delay with this median and this 99th percentile (log-normal), as VICIdial's own call_log has."""
+    """Return a delay with this median and this 99th percentile (log-normal), as call_log has on a busy machine."""
     drawn = random.Random(seed)
     sigma = math.log(p99_ms / p50_ms) / 2.326
     return lambda: drawn.lognormvariate(math.log(p50_ms), sigma)
+
+
+def measured_ms(points: Sequence[tuple[float, float]], seed: int = 1) -> Callable[[], float]:
+    """Return a delay that is as often within each of these as was measured: `(percent of the calls, ms at the most)`."""
+    drawn = random.Random(seed)
+
+    def delay() -> float:
+        percent = drawn.uniform(0, 100)
+        (low, low_ms), (high, high_ms) = next(pair for pair in pairwise(points) if percent <= pair[1][0])
+        return low_ms + (high_ms - low_ms) * (percent - low) / (high - low)
+
+    return delay
+
+
+# VICIdial's own FastAGI_log.pl (svn r3884) with MariaDB 10.11 and an almost empty database, 1,800 calls at 30 a second on
+# two processors that had nothing else to do, 2026-11-26: from the request to `_CAMPCUST`, and from there to its end; less
+# the 0.2 ms each that the stand-in takes by itself. The whole of it took 2.7 ms for one call in a hundred (2.4 at the
+# least), 4.0 for half of them, 5.2 for nine in ten and 7 to 10 for 99 in a hundred.
+CAMPAIGN_MEASURED_MS = (
+    (0, 1.6),
+    (1, 1.8),
+    (5, 2.1),
+    (10, 2.3),
+    (25, 2.6),
+    (50, 2.9),
+    (75, 3.2),
+    (90, 3.7),
+    (99, 6.2),
+    (100, 20),
+)
+END_MEASURED_MS = (
+    (0, 0.3),
+    (1, 0.4),
+    (5, 0.45),
+    (10, 0.5),
+    (25, 0.6),
+    (50, 0.7),
+    (75, 0.9),
+    (90, 1.2),
+    (99, 2.2),
+    (100, 6),
+)
 
 
 def between_ms(low_ms: float, high_ms: float, seed: int = 1) -> Callable[[], float]:
