@@ -58,6 +58,7 @@ class Assigner:
         self._metrics = metrics or Metrics()
         self._clock = clock or SystemClock()
         self._told_away_s = float("-inf")
+        self._unrecorded: list[tuple[CallRequest, Assignment | Miss, float]] = []
         self._log = structlog.get_logger("assign")
 
     @property
@@ -110,7 +111,17 @@ class Assigner:
 
     def _note(self, request: CallRequest, found: Assignment | Miss, began_s: float) -> None:
         # Told of at the loop's next turn: of the dialplan's few milliseconds, metrics and a line in the log take a tenth.
-        asyncio.get_running_loop().call_soon(self._record, request, found, self._clock.monotonic_s() - began_s)
+        if not self._unrecorded:
+            asyncio.get_running_loop().call_soon(self._record_all)
+        self._unrecorded.append((request, found, self._clock.monotonic_s() - began_s))
+
+    def _record_all(self) -> None:
+        unrecorded, self._unrecorded = self._unrecorded, []
+        for request, found, took_s in unrecorded:
+            try:
+                self._record(request, found, took_s)
+            except Exception:  # one call's trouble must not hide the others
+                self._log.exception("an answer could not be recorded")
 
     async def explain(self, campaign: Campaign, dialled: str, lead_id: str = "") -> Explanation:
         """Return what a call would get now, and why, without giving it.
