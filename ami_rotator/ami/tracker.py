@@ -116,8 +116,10 @@ class Tracker:
         unknown. Calls that are up and not known are followed from here on; no CallSeen is said for them. Events may be
         older or newer than the list: a channel whose hang-up was seen is not taken back.
         """
-        up = channels_up(self.still_up(rows))
-        gone = self._doubtful.difference(channel.uniqueid for channel in up)
+        listed = self.still_up(rows)
+        up = channels_up(listed)
+        # By every channel of the list: those of a call without a code, or whose name was changed, are up all the same.
+        gone = self._doubtful.difference(row["Uniqueid"] for row in listed)
         self._doubtful = set()
         facts: list[Fact] = []
         in_gap, self._in_gap = self._in_gap, {}

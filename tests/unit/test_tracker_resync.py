@@ -70,6 +70,28 @@ def test_a_call_that_is_still_up_goes_on(tracker: Tracker) -> None:
     assert facts_of([gone("1.2")], tracker) == [CallEnded(KEY, End("answered", 16, talk_ms=30_000))]
 
 
+@pytest.mark.parametrize("name", ["", "<unknown>", "DC6190000012345612345", "JOHN DOE"])
+def test_a_call_whose_channels_do_not_say_a_code_goes_on_while_they_are_up(tracker: Tracker, name: str) -> None:
+    # What the agent's screen dials as a third party has no code of a lead; other software may rename a channel of ours.
+    without = {"CallerIDName": name}
+    facts_of([Event("DialBegin", {**DIAL.fields, **without}), Event("DialEnd", {**ANSWER.fields, **without})], tracker)
+    tracker.doubt()
+
+    assert tracker.resync([row(RUNNER, "1.1", code=name), row(TRUNK, "1.2", code=name)]) == []
+
+    tracker.doubt()
+    key = CallKey(Dialer("d1"), "", "1.1")
+    assert tracker.resync([]) == [CallEnded(key, End("unknown"))]
+
+
+def test_a_call_whose_channel_was_renamed_goes_on(tracker: Tracker) -> None:
+    facts_of([SIGHTING, DIAL, ANSWER, gone("1.1")], tracker)
+    tracker.doubt()
+
+    assert tracker.resync([row(TRUNK, "1.2", code="JOHN DOE")]) == []
+    assert facts_of([gone("1.2")], tracker) == [CallEnded(KEY, End("answered", 16, talk_ms=30_000))]
+
+
 def test_a_call_that_was_answered_meanwhile_goes_on_and_its_talk_time_counts_from_the_resync(tracker: Tracker) -> None:
     facts_of([SIGHTING, DIAL], tracker)
     tracker.doubt()
