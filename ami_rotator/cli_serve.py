@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -15,6 +15,7 @@ from rich.console import Console
 from ami_rotator.app import App
 from ami_rotator.cancellation import end_tasks
 from ami_rotator.log import set_up_logging
+from ami_rotator.log_lines import Lines
 from ami_rotator.settings import Settings, load_settings
 from ami_rotator.simulator import Simulator, SimulatorOptions
 
@@ -25,50 +26,54 @@ def serve() -> None:
     """Run the daemon until Ctrl-C or SIGTERM."""
     settings = load_settings()
     lines = set_up_logging("DEBUG" if settings.debug else settings.log_level, settings.log_file, behind=True)
-
-    def say(text: str) -> None:
-        lines.flush()  # what was logged before stands before it
-        _console.print(text, soft_wrap=True)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, say))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, lines))
+    finally:
+        lines.flush()  # what was logged stands before what is said of an error
 
 
-async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
+async def _serve(settings: Settings, lines: Lines) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, _stop_or_end, signum, stop, say)
+        loop.add_signal_handler(signum, _stop_or_end, signum, stop, lines)
+
+    async def say(text: str) -> None:
+        await asyncio.to_thread(lines.flush)  # a disk that stands still must not hold up calls
+        _console.print(text, soft_wrap=True)
+
     await _serve_until(App(settings), stop, say)
 
 
-def _stop_or_end(signum: int, stop: asyncio.Event, say: Callable[[str], None]) -> None:
+def _stop_or_end(signum: int, stop: asyncio.Event, lines: Lines) -> None:
     """Stop in order; asked a second time, end at once."""
     if stop.is_set():
-        say("Asked twice: ending at once. What is lost by that comes back when the daemon starts again.")
+        lines.flush()
+        _console.print("Asked twice: ending at once. What is lost by that comes back when the daemon starts again.")
         signal.signal(signum, signal.SIG_DFL)
         signal.raise_signal(signum)
     stop.set()
 
 
-async def _serve_until(daemon: App, stop: asyncio.Event, say: Callable[[str], None]) -> None:
+async def _serve_until(daemon: App, stop: asyncio.Event, say: Callable[[str], Awaitable[None]]) -> None:
     async with daemon.running():
         # What is here now stays for the daemon's life. Looking through it for garbage would stop every call for some 100 ms.
         gc.collect()
         gc.freeze()
         # What a call needs is gone with it, without a search. One search for each 20,000 objects that stay finds the rest.
         gc.set_threshold(20_000, 10, 10)
-        say(f"\n[bold]ami_rotator is running.[/bold]  Dashboard: {daemon.base_url}/dashboard")
+        await say(f"\n[bold]ami_rotator is running.[/bold]  Dashboard: {daemon.base_url}/dashboard")
         link = await daemon.sign_in_link()
         if link is not None:
-            say(f"Sign in with this link, once, within 15 minutes: {link}")
+            await say(f"Sign in with this link, once, within 15 minutes: {link}")
         if daemon.settings.admin_token is None:
-            say(f"Sign in with this token, made for this run: [bold]{daemon.admin_token}[/bold]")
+            await say(f"Sign in with this token, made for this run: [bold]{daemon.admin_token}[/bold]")
         if not daemon.settings.all_dialers():
-            say("No dialer is configured, so a simulated one places calls. Stop with Ctrl-C.\n")
+            await say("No dialer is configured, so a simulated one places calls. Stop with Ctrl-C.\n")
         await stop.wait()
-        say("Stopping: calls under way are finished with, then everything that was started is stopped.")
-    say("Stopped.")
+        await say("Stopping: calls under way are finished with, then everything that was started is stopped.")
+    await say("Stopped.")
 
 
 def simulate(

@@ -72,6 +72,8 @@ class LinesBehind:
 
     def flush(self) -> None:
         """Write what waits, for two seconds at the most: for what is told beside the log, and has its place in it."""
+        if self._is_closed:
+            return
         written = threading.Event()
         self._waiting.put(written)
         self._is_hurried.set()
