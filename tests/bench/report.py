@@ -144,13 +144,13 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   redis-py, then one constant number; it follows nothing and keeps nothing) is measured below on the same events.
 - **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second were measured
   first: 0.6 until the event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. The daemon's part is
-  0.9 to 1.1 now, p99 3 to 6. What `call_log` leaves is less than that for some one call in a hundred: two of three of
-  these are manual calls, whose number no event tells before `call_log` begins, and most had 3 ms and more, but
-  Asterisk, Redis or the daemon did not get a processor in time (neither a nice value nor a shorter slice changed that).
-  They ask over HTTP; with the feed none has to. Until 2026-11-26 the stand-in for `call_log` was log-normal (4 ms in
-  the middle, 140 at p99): of its calls one in five had less than 1 ms to `CAMPCUST`, which no call of VICIdial's own
-  script had (1.7 ms at the least of 1,800), and one in four more than 10, which few of them had. With it 97.5 to 98.5
-  of a hundred calls were in time.
+  0.9 to 1.1 ms now, p99 3 to 6. For about one call in a hundred all of it takes longer than `call_log`. Two in three of
+  them are manual calls, whose number no event tells before `call_log` begins; for most `call_log` took 3 ms and more,
+  but Asterisk, Redis or the daemon did not get a processor in time (neither a nice value nor a shorter slice changed
+  that). They ask over HTTP; with the feed none has to. Until 2026-11-26 the stand-in for `call_log` was log-normal (4
+  ms in the middle, 140 at p99): of its calls one in five had less than 1 ms to `CAMPCUST`, which no call of VICIdial's
+  own script had (1.7 ms at the least of 1,800), and one in four more than 10, which few of them had. With it 97.5 to
+  98.5 of a hundred calls were in time.
 - **Records.** The daemon made rows while PostgreSQL waited, and waited while PostgreSQL stored: of a backlog 3,300 to 3,700
   calls a second were stored, with either busy for half of the time. One statement for three, rows made as they are read,
   JSON read as `json` instead of `jsonb`, and a second batch under way made 6,300 to 6,700 of it (2026-11-26, the same load).
