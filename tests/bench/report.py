@@ -133,7 +133,7 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   event takes a quarter of the time that a search through all bytes took. 2,400 more a second were read and passed over
   until 2026-11-26: those of a trunk leg's or an agent's channel, and of the half of a Local pair that does not dial.
   Only the fields that are asked for are read. A Setvar has no future and no message of its own any more, and confirming
-  and releasing no task: 69 % of a processor became 65, and 54 to 58 without those events, with less work for a record
+  and releasing no task: 69 % of a processor became 65, and 52 to 58 without those events, with less work for a record
   and the log written ten times a second instead of a hundred. What is left is flat. At 500 calls/s simulator, daemon,
   Redis and PostgreSQL together want one and a half of the two processors. For a processor Redis and the daemon wait
   little (`perf sched`: 0.06 ms at the most in three of four cases, 3 ms in one of a hundred). An answer waits for the

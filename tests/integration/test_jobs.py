@@ -308,7 +308,6 @@ async def _sum(database: Database, table: str) -> int:
         return int(await connection.fetchval(f"SELECT sum(calls) FROM {table}"))
 
 
-@every_postgresql
 class Busy(Database):
     """Has a call stored in this hour whenever usage was counted, as where calls never pause."""
 
@@ -343,6 +342,7 @@ async def test_usage_is_counted_once_however_many_calls_come_meanwhile(database_
         assert await database.value("usage_hours_due") == 1
 
 
+@every_postgresql
 async def test_old_months_are_dropped_and_their_daily_usage_stays_as_it_was(
     database_dsn: str, database: Database, redis_client: Redis
 ) -> None:
