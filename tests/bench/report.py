@@ -144,7 +144,7 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   redis-py, then one constant number; it follows nothing and keeps nothing) is measured below on the same events.
 - **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second were measured
   first: 0.6 until the event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. The daemon's part is
-  0.9 to 1.1 ms now, p99 3 to 6. For about one call in a hundred all of it takes longer than `call_log`. Two in three of
+  0.9 to 1.1 ms now, p99 3 to 6. For one or two calls in a hundred all of it takes longer than `call_log`. Two in three of
   them are manual calls, whose number no event tells before `call_log` begins; for most `call_log` took 3 ms and more,
   but Asterisk, Redis or the daemon did not get a processor in time (neither a nice value nor a shorter slice changed
   that). They ask over HTTP; with the feed none has to. Until 2026-11-26 the stand-in for `call_log` was log-normal (4
