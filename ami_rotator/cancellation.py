@@ -7,7 +7,9 @@ In Python 3.11 `asyncio.wait_for` loses a cancellation that arrives in the step 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
@@ -27,6 +29,53 @@ def raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+class TimeLimit:
+    """`asyncio.timeout` for many tasks that may all take equally long, with one timer for all of them.
+
+    One for each takes longer than all else that the HTTP door does with a question.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._entered: deque[_Entered] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def within(self, work: Awaitable[T]) -> T:
+        """Await work; raises TimeoutError where it takes longer, having cancelled it."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        entered = _Entered(loop.time() + self._limit_s, task)
+        self._entered.append(entered)
+        if self._timer is None:
+            self._timer = loop.call_at(entered.until_s, self._look)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if entered.is_over and task is not None and task.cancelling() == 1:
+                raise TimeoutError from None
+            raise
+        finally:
+            entered.task = None
+            if entered.is_over and task is not None:
+                task.uncancel()
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        while self._entered and (self._entered[0].task is None or self._entered[0].until_s <= now_s):
+            entered = self._entered.popleft()
+            if entered.task is not None:
+                entered.is_over = True
+                entered.task.cancel()
+        self._timer = loop.call_at(self._entered[0].until_s, self._look) if self._entered else None
+
+
+@dataclass(slots=True)
+class _Entered:
+    until_s: float
+    task: asyncio.Task[Any] | None
+    is_over: bool = False
 
 
 async def end_tasks(*tasks: asyncio.Future[Any]) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from ami_rotator.log_lines import Lines, LinesBehind, LinesNow
 
 _SECRETS = ("secret", "token", "password", "key")
+_harmless: set[str] = set()
+"""Names of fields that are not like these. They are the program's own: there are as many as it has words."""
 
 
 def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = False) -> Lines:
@@ -28,14 +30,15 @@ def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = F
     on_terminal = sys.stderr.isatty()
     streams = [sys.stderr] if log_file is None else [sys.stderr, log_file.open("a", encoding="utf-8")]
     lines = LinesBehind(streams) if behind else LinesNow(streams)
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if on_terminal else "iso", utc=not on_terminal),
-        hide_secrets,
-    ]
+    shared: list[Processor] = [structlog.stdlib.add_log_level, hide_secrets]
     rendering: list[Processor] = (
-        # Its own tracebacks show local variables, and what is in them.
-        [structlog.dev.ConsoleRenderer(colors=True, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)]
+        [
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            # Its own tracebacks show local variables, and what is in them.
+            structlog.dev.ConsoleRenderer(
+                colors=True, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
         if on_terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
     )
@@ -61,22 +64,22 @@ def set_up_logging(level: str, log_file: Path | None = None, *, behind: bool = F
 
 def hide_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Replace the values of fields that are named like secrets."""
+    if _harmless.issuperset(event):
+        return event
     for name in event:
-        if _is_secret(name) and event[name]:
+        if not any(word in name.lower() for word in _SECRETS):
+            _harmless.add(name)
+        elif event[name]:
             event[name] = "***"
     return event
 
 
-@lru_cache(maxsize=1000)
-def _is_secret(name: str) -> bool:
-    return any(word in name.lower() for word in _SECRETS)
-
-
 def _json(event: EventDict, *, default: Callable[[Any], Any]) -> str:
+    event["timestamp"] = now = datetime.now(UTC)
     try:
-        return orjson.dumps(event, default=default).decode()
+        return orjson.dumps(event, default=default, option=orjson.OPT_UTC_Z).decode()
     except TypeError:  # half a character from a dialer, an integer beyond 64 bits
-        return json.dumps(event, default=default)
+        return json.dumps({**event, "timestamp": now.isoformat().replace("+00:00", "Z")}, default=default)
 
 
 class _ToLines:

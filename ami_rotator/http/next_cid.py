@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ import phonenumbers
 from aiohttp import web
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from ami_rotator.cancellation import TimeLimit
 from ami_rotator.domain.types import Assignment, CallRequest, Dialer, Miss
 from ami_rotator.http.asking import (
     NO_DIALER,
@@ -28,6 +28,9 @@ from ami_rotator.http.replies import ApiError, invalid, json_reply
 
 CODE_MAX = 100
 NONE_AVAILABLE = "No available caller-ID found"
+
+BUDGET = web.AppKey("BUDGET", TimeLimit)
+"""How long a dialplan is kept waiting."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DIALLED = re.compile(r"\+?[0-9*#][0-9*#\s().\-/]{2,39}")
@@ -80,12 +83,9 @@ async def next_cid(request: web.Request) -> web.Response:
     check_access(deps, request, peer)
     query = _read(request)
     call = _call(deps, query)
-    answer: Assignment | Miss = Miss("refused", "not a Local channel")
+    answer: Assignment | Miss
     try:
-        async with asyncio.timeout(deps.settings.answer_budget_ms / 1000):
-            await _check_rate(deps, query.agent, peer)
-            if is_dialled_out(query.channel):
-                answer = await deps.assigner.assign(call)
+        answer = await request.app[BUDGET].within(_answer(deps, query, call, peer))
     except TimeoutError:
         answer = Miss("unavailable", "no answer within the budget")
     if isinstance(answer, Miss):
@@ -131,6 +131,13 @@ def _call(deps: Deps, query: NextCidQuery) -> CallRequest:
 
 def _wrong(name: str, given: str, message: str) -> ApiError:
     return ApiError(422, [{"type": "value_error", "loc": ["query", name], "msg": message, "input": given}])
+
+
+async def _answer(deps: Deps, query: NextCidQuery, call: CallRequest, peer: object) -> Assignment | Miss:
+    await _check_rate(deps, query.agent, peer)
+    if not is_dialled_out(query.channel):
+        return Miss("refused", "not a Local channel")
+    return await deps.assigner.assign(call)
 
 
 async def _check_rate(deps: Deps, agent: str, peer: object) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-import aiohttp_jinja2
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
@@ -21,8 +19,7 @@ from ami_rotator.http.api.routes import ENDPOINTS
 from ami_rotator.http.auth import access
 from ami_rotator.http.caller_ids import AddNumber
 from ami_rotator.http.next_cid import NextCidQuery
-from ami_rotator.http.pages.frame import NONCE
-from ami_rotator.http.replies import json_reply
+from ami_rotator.http.replies import json_reply, render_page
 
 _REF = "#/components/schemas/{model}"
 _OF_ALL = ("not_authenticated", "invalid_token", "role_too_small", "too_many_requests", "internal", "ledger_away")
@@ -39,9 +36,8 @@ async def describe(_request: web.Request) -> web.Response:
 @access("public")
 async def read(request: web.Request) -> web.Response:
     """Show the same for people."""
-    request[NONCE] = nonce = secrets.token_urlsafe(16)
-    context = {"nonce": nonce, "endpoints": _described_once(), "codes": CODES, "prefix": PREFIX}
-    return aiohttp_jinja2.render_template("api_docs.html", request, context)
+    context = {"endpoints": _described_once(), "codes": CODES, "prefix": PREFIX}
+    return render_page(request, "api_docs.html", context)
 
 
 @cache

@@ -1,15 +1,21 @@
-"""JSON answers, compact as the seed's clients expect them (`"caller_id":"5551234567"`), and the shape of its errors."""
+"""Answers: JSON, compact as the seed's clients expect it (`"caller_id":"5551234567"`), its errors, and pages."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp_jinja2
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
 from ami_rotator.errors import RotatorError
+
+CONTENT_POLICY = "Content-Security-Policy"
+NOTHING_FROM_ELSEWHERE = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+"""What answers that are no pages may bring into a browser."""
 
 _ECHO_MAX = 100
 
@@ -38,6 +44,17 @@ class ApiError(RotatorError):
 def json_reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a compact JSON answer."""
     return web.Response(body=orjson.dumps(body), status=status, headers=headers, content_type="application/json")
+
+
+def render_page(request: web.Request, template: str, context: Mapping[str, Any], status: int = 200) -> web.Response:
+    """Return a page. Only scripts that have its `nonce` run, and nothing comes from elsewhere."""
+    nonce = secrets.token_urlsafe(16)
+    response = aiohttp_jinja2.render_template(template, request, {"nonce": nonce, **context}, status=status)
+    response.headers[CONTENT_POLICY] = (
+        f"{NOTHING_FROM_ELSEWHERE}; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'"
+    )
+    return response
 
 
 def error_reply(error: ApiError) -> web.Response:

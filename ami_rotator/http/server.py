@@ -12,19 +12,18 @@ import jinja2
 import structlog
 from aiohttp import web
 
+from ami_rotator.cancellation import TimeLimit
 from ami_rotator.http import callback, caller_ids, dashboard, explain, health, live, next_cid, openapi, sign_in
 from ami_rotator.http.api.problems import PREFIX, problem_reply
 from ami_rotator.http.api.routes import add_api
 from ami_rotator.http.auth import find_out_who
 from ami_rotator.http.deps import DEPS, Deps
-from ami_rotator.http.pages.frame import NONCE
 from ami_rotator.http.pages.routes import add_pages
-from ami_rotator.http.replies import ApiError, error_reply, json_reply
+from ami_rotator.http.replies import CONTENT_POLICY, NOTHING_FROM_ELSEWHERE, ApiError, error_reply, json_reply
 from ami_rotator.http.slow import in_time
 
 BODY_MAX = 16 * 1024
 _TIMED = ("/next-cid", "/health")
-_NOTHING_FROM_ELSEWHERE = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 _log = structlog.get_logger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,6 +33,7 @@ def make_app(deps: Deps) -> web.Application:
     """Build the application. It starts nothing; whoever watches the dashboard starts the broadcaster."""
     app = web.Application(middlewares=[_timed, _errors, find_out_who], client_max_size=BODY_MAX)
     app[DEPS] = deps
+    app[next_cid.BUDGET] = TimeLimit(deps.settings.answer_budget_ms / 1000)
     aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(deps.web_dir / "templates"),
@@ -126,7 +126,7 @@ _PAGES = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_MACHINES = {**_PAGES, "Content-Security-Policy": _NOTHING_FROM_ELSEWHERE}
+_MACHINES = {**_PAGES, CONTENT_POLICY: NOTHING_FROM_ELSEWHERE}
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -136,15 +136,7 @@ async def _headers(request: web.Request, response: web.StreamResponse) -> None:
         headers["Cache-Control"] = "no-cache"  # with ETag and Last-Modified: asked for, but sent only when changed
         return
     headers.setdefault("Cache-Control", "no-store")
-    nonce = request.get(NONCE)
-    if nonce is None:
-        headers.update(_MACHINES)
-        return
-    headers.update(_PAGES)
-    headers["Content-Security-Policy"] = (
-        f"{_NOTHING_FROM_ELSEWHERE}; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self';"
-        " form-action 'self'"
-    )
+    headers.update(_PAGES if CONTENT_POLICY in headers else _MACHINES)
 
 
 async def _end_streams(app: web.Application) -> None:

@@ -59,7 +59,8 @@ class Assigner:
         self._clock = clock or SystemClock()
         self._told_away_s = float("-inf")
         self._unrecorded: list[tuple[CallRequest, Assignment | Miss, float]] = []
-        self._log = structlog.get_logger("assign")
+        # Bound: what `get_logger` returns looks for its logger anew with each line.
+        self._log = structlog.get_logger("assign").bind()
 
     @property
     def policies(self) -> Mapping[Campaign, CampaignPolicy]:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ami_rotator import cancellation
-from ami_rotator.cancellation import end_tasks, raise_if_cancelled, two_at_a_time
+from ami_rotator.cancellation import TimeLimit, end_tasks, raise_if_cancelled, two_at_a_time
 from ami_rotator.stopping import background
 
 
@@ -115,3 +115,60 @@ async def test_the_first_error_stops_the_rest() -> None:
     await asyncio.sleep(0.02)
 
     assert at_the_error == len(begun) <= 5
+
+
+async def test_each_has_the_whole_time_limit_and_no_more() -> None:
+    limit = TimeLimit(0.1)
+    loop = asyncio.get_running_loop()
+
+    async def take(begin_s: float, work_s: float) -> tuple[str, float]:
+        await asyncio.sleep(begin_s)
+        began = loop.time()
+        try:
+            return await limit.within(asyncio.sleep(work_s, "done")), loop.time() - began
+        except TimeoutError:
+            return "too slow", loop.time() - began
+
+    took = await asyncio.gather(*(take(begin_s, work_s) for begin_s in (0, 0.03, 0.06, 0.2) for work_s in (0.01, 30)))
+
+    assert [what for what, _ in took] == ["done", "too slow"] * 4
+    assert all(0.1 <= took_s < 5 for what, took_s in took if what == "too slow")
+
+
+async def test_a_time_limit_cancels_the_work_that_takes_longer() -> None:
+    cancelled = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    with pytest.raises(TimeoutError):
+        await TimeLimit(0.01).within(work())
+    await asyncio.sleep(0)  # the task itself is not cancelled
+
+    task = asyncio.current_task()
+    assert (cancelled, task.cancelling() if task else None) == ([True], 0)
+
+
+async def test_a_cancellation_from_outside_is_none_of_a_time_limit() -> None:
+    limit = TimeLimit(0.05)
+    task = asyncio.create_task(limit.within(asyncio.sleep(30)))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    with pytest.raises(TimeoutError):  # and the next one has a timer of its own
+        await limit.within(asyncio.sleep(30))
+    assert await limit.within(asyncio.sleep(0, "done")) == "done"
+
+
+async def test_an_error_of_the_work_goes_through_a_time_limit() -> None:
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await TimeLimit(1).within(fail())

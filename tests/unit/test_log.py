@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 import threading
+import time
+from datetime import datetime
 from pathlib import Path
 
 from ami_rotator.log_lines import LinesBehind
@@ -55,6 +57,10 @@ def test_every_line_is_written_by_the_end_of_the_process_to_both_places_in_order
     assert [line["event"] for line in lines[2000:]] == ["half a character", "said by a library", "broken"]
     assert [line["level"] for line in lines[2000:]] == ["info", "warning", "error"]
     assert lines[2000]["big"] == 2**70
+    assert all(line["timestamp"].endswith("Z") for line in lines)
+    times = [datetime.fromisoformat(line["timestamp"]) for line in lines]
+    assert times == sorted(times)
+    assert abs(times[-1].timestamp() - time.time()) < 60
     assert "ZeroDivisionError" in lines[2002]["exception"]
 
 

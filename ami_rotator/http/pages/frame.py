@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp_jinja2
 from aiohttp import web
 
 from ami_rotator.admin.errors import AdminError, NotFoundError
@@ -20,10 +18,8 @@ from ami_rotator.errors import LedgerUnavailableError, PoolUnavailableError, Rot
 from ami_rotator.http.auth import actor_of, require
 from ami_rotator.http.deps import DEPS, Deps
 from ami_rotator.http.pages.deps import PageDeps
-from ami_rotator.http.replies import ApiError
+from ami_rotator.http.replies import ApiError, render_page
 from ami_rotator.ledger.paging import CursorError
-
-NONCE = web.RequestKey("NONCE", str)
 
 _NAVIGATION: tuple[tuple[str, str, Role], ...] = (
     ("/dashboard", "Now", "viewer"),
@@ -142,9 +138,8 @@ def wants_html(request: web.Request) -> bool:
 
 def page(request: web.Request, template: str, context: dict[str, Any], status: int = 200) -> web.Response:
     """Render a page, with what the frame around it needs."""
-    request[NONCE] = nonce = secrets.token_urlsafe(16)
-    frame = {"nonce": nonce, "navigation": navigation(request), "done": done(request), "visitor": request.get(VISITOR)}
-    return aiohttp_jinja2.render_template(template, request, {**frame, **context}, status=status)
+    frame = {"navigation": navigation(request), "done": done(request), "visitor": request.get(VISITOR)}
+    return render_page(request, template, {**frame, **context}, status)
 
 
 def navigation(request: web.Request) -> tuple[tuple[str, str, bool], ...]:
