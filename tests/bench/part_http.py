@@ -12,7 +12,7 @@ from tests.bench.context import Bench
 from tests.bench.figures import Figure
 from tests.bench.load import areas, middle_pair
 from tests.bench.processes import helper, timed_daemon
-from tests.bench.wrk import wrk_rate
+from tests.bench.wrk import wrk_rates
 
 PART = "http"
 
@@ -41,7 +41,7 @@ async def run(bench: Bench) -> None:
     ours: list[dict[str, Any]] = []
     bounds = {"count": size.http_requests, "concurrent": size.concurrent}
     shape = {"area_count": size.areas, "campaigns": size.campaigns}
-    wrk: tuple[float, float] | None = None
+    wrk: list[tuple[float, float]] | None = None
     # A dialer where nobody listens: HTTP needs its name only.
     async with bench.database(size.caller_ids, among) as dsn:
         settings = daemon_settings(bench.redis_url, dsn, {"bench": 9}, {"9": None})
@@ -58,7 +58,7 @@ async def run(bench: Bench) -> None:
                 ours.append(await driver.ask({"port": daemon.port, "first": first, **bounds, **shape}))
                 cpu_s += daemon.cpu_s() - used_s
                 first += size.http_requests
-            wrk = await wrk_rate(bare_port, daemon.port, Path(bench.folder), size)
+            wrk = await wrk_rates(bare_port, daemon.port, Path(bench.folder), size)
     await bench.flush()
     asked = size.rounds * size.http_requests
     numbers = sum(answer["answers"].get("200", 0) for answer in ours)
@@ -82,6 +82,15 @@ async def run(bench: Bench) -> None:
         Figure(PART, "processor time of the daemon an answer", 1e6 * cpu_s / asked, "µs"),
     )
     if wrk is not None:
+        wrk_rate, wrk_floor = middle_pair([rate for _, rate in wrk], [rate for rate, _ in wrk])
         bench.add(
-            Figure(PART, "by wrk: answers a second", wrk[1], "/s", wrk[0], "/s bare handler and EVALSHA", at_least=0.7)
+            Figure(
+                PART,
+                "by wrk, which takes no processor itself: answers a second",
+                wrk_rate,
+                "/s",
+                wrk_floor,
+                "/s bare handler and EVALSHA",
+                at_least=0.7,
+            )
         )

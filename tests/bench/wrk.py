@@ -12,7 +12,7 @@ from tests.bench.sizes import Size
 
 _SCRIPT = """
 local areas = {%s}
-local n = 5000000
+local n = %d
 request = function()
   n = n + 1
   return wrk.format('GET', string.format('/next-cid?format=plain&agent=&to=91%%s%%07d&campaign=CAMP%%d&code=V%%019d',
@@ -20,16 +20,22 @@ request = function()
 end
 """
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
-_SECONDS = 4
+_ROUNDS = 3
+_SECONDS = 2
+_FIRST, _APART = 5_000_000, 100_000
 
 
-async def wrk_rate(floor_port: int, port: int, folder: Path, size: Size) -> tuple[float, float] | None:
-    """Return the answers a second of both; None without wrk."""
+async def wrk_rates(floor_port: int, port: int, folder: Path, size: Size) -> list[tuple[float, float]] | None:
+    """Return the answers a second of both, of several rounds; None without wrk. Each question is of a new call."""
     if shutil.which("wrk") is None:
         return None
-    script = folder / "next-cid.lua"
-    script.write_text(_SCRIPT % (",".join(f"'{area}'" for area in areas(size.areas)), size.campaigns))
-    return await _rate(floor_port, script, size), await _rate(port, script, size)
+    rates = []
+    for number in range(_ROUNDS):
+        script = folder / "next-cid.lua"
+        among = ",".join(f"'{area}'" for area in areas(size.areas))
+        script.write_text(_SCRIPT % (among, _FIRST + number * _APART, size.campaigns))
+        rates.append((await _rate(floor_port, script, size), await _rate(port, script, size)))
+    return rates
 
 
 async def _rate(port: int, script: Path, size: Size) -> float:
