@@ -59,9 +59,13 @@ class Scheduler:
         )
 
     def start(self) -> None:
-        """Begin to run the jobs; those of long intervals begin soon too, if their turn is due."""
-        for job in self.jobs:
-            self._every(_tick_s(job), partial(self._turn, job), job.name, min(job.every_s, _FIRST_AFTER_S))
+        """Begin to run the jobs; those of long intervals begin soon too, if their turn is due.
+
+        Each has its own moment of the second: together they would hold up the calls of that moment, each second anew.
+        """
+        for number, job in enumerate(self.jobs):
+            first_s = min(job.every_s, _FIRST_AFTER_S) + number / len(self.jobs)
+            self._every(_tick_s(job), partial(self._turn, job), job.name, first_s)
         self._every(self._lease.hold_s / 3, self._keep_lease, "lease", 0)
         self._every(_WISH_EVERY_S, self._fulfil_wishes, "wishes", 0)
         self._scheduler.start()

@@ -127,12 +127,19 @@ class Inventory:
         async with self.database.transaction(read_only=True) as connection:
             query = self.database.query
             following = ChangeToken(await connection.fetchval(query("change_token")))
-            rows = await connection.fetch(
-                query("caller_ids_changed_since"),
-                token,
-                defaults.hourly_limit,
-                defaults.daily_limit,
-                defaults.cooldown_s,
+            # Which ones they are takes a look at every caller-ID. What is committed after this question is seen next time:
+            # its transaction is not older than the new token.
+            has_changed = await connection.fetchval(query("has_changed_since"), token)
+            rows = (
+                await connection.fetch(
+                    query("caller_ids_changed_since"),
+                    token,
+                    defaults.hourly_limit,
+                    defaults.daily_limit,
+                    defaults.cooldown_s,
+                )
+                if has_changed
+                else []
             )
             removed = await connection.fetch(query("caller_ids_removed_since"), token)
             has_campaigns = await connection.fetchval(query("campaigns_changed_since"), token)

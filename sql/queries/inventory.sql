@@ -33,6 +33,13 @@ LEFT JOIN exchanges AS e
     ON e.prefix = CASE WHEN 'city' = ANY (g.rungs) AND c.caller_id LIKE '+1%' THEN substr(c.caller_id, 3, 6) END
 WHERE c.caller_id > $1 ORDER BY c.caller_id LIMIT $2;
 
+-- has_changed_since --
+-- Whether a caller-ID, a group or what a group's campaigns say of it changed in transaction $1 or later. Asked each second: of
+-- the caller-IDs it reads the newest end of an index (EXISTS would be planned as a look through all of them).
+SELECT COALESCE((SELECT changed_in FROM caller_ids ORDER BY changed_in DESC LIMIT 1) >= $1::text::xid8, false)
+    OR EXISTS (SELECT FROM groups WHERE changed_in >= $1::text::xid8)
+    OR EXISTS (SELECT FROM campaigns WHERE resolved_in >= $1::text::xid8);
+
 -- caller_ids_changed_since --
 -- The caller-IDs that changed, or their group or its campaigns, in transaction $1 or later; limits as above, $2 to $4.
 SELECT

@@ -80,6 +80,41 @@ async def test_a_change_by_anybody_is_reported_once_and_rest_is_quiet(inventory:
 
 
 @every_postgresql
+async def test_while_nothing_changes_no_look_is_taken_at_every_caller_id(
+    inventory: Inventory, database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    psql = await asyncpg.connect(database_dsn, timeout=10)
+    await psql.execute(
+        "INSERT INTO caller_ids (caller_id, area) SELECT '+1' || (2120000000 + n), '212' FROM generate_series(1, 5000) AS n"
+    )
+    await psql.execute("ANALYZE caller_ids")
+    token = await inventory.token()
+    asked: list[str] = []
+    query = inventory.database.query
+
+    def listed(name: str) -> str:
+        asked.append(name)
+        return query(name)
+
+    monkeypatch.setattr(inventory.database, "query", listed)
+    quiet = await inventory.changed_since(token)
+    asked_then, asked = asked, []
+    await psql.execute("UPDATE caller_ids SET carrier = 'new' WHERE caller_id = $1", "+12120000007")
+    changes = await inventory.changed_since(quiet.token)
+
+    # As a plan for any token: PostgreSQL takes one for the statements that it is asked often.
+    await psql.execute("SET plan_cache_mode = force_generic_plan")
+    await psql.execute(f"PREPARE ask AS {query('has_changed_since')}")
+    plan = "\n".join(row[0] for row in await psql.fetch("EXPLAIN EXECUTE ask('1')"))
+    await psql.close()
+    assert "has_changed_since" in asked_then
+    assert "caller_ids_changed_since" not in asked_then
+    assert [caller_id.carrier for caller_id in changes.caller_ids] == ["new"]
+    assert "caller_ids_by_change" in plan
+    assert "Seq Scan on caller_ids" not in plan
+
+
+@every_postgresql
 async def test_a_change_is_not_missed_that_was_made_first_and_committed_last(
     inventory: Inventory, database_dsn: str
 ) -> None:

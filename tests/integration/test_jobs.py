@@ -89,6 +89,25 @@ async def test_a_job_of_every_daemon_runs_in_each(redis_client: Redis) -> None:
         await until(lambda: {name for name, _ in runs} == {"one", "two"})
 
 
+async def test_jobs_of_one_interval_do_not_begin_together(redis_client: Redis) -> None:
+    names = ("one", "two", "three", "four")
+    began_s: dict[str, list[float]] = {name: [] for name in names}
+
+    def job(name: str) -> Job:
+        async def run() -> str:
+            began_s[name].append(time.monotonic())
+            return ""
+
+        return Job(name, 1.0, run, "Count")
+
+    async with running(scheduler(redis_client, [job(name) for name in names])):
+        await until(lambda: all(len(times) >= 3 for times in began_s.values()))
+
+    all_s = sorted(at_s for times in began_s.values() for at_s in times)
+    gaps_s = sorted(after - before for before, after in pairwise(all_s))
+    assert gaps_s[len(gaps_s) // 2] > 0.15  # a quarter of a second each; one may have been late
+
+
 async def test_the_lease_of_a_daemon_that_vanished_is_taken_over_within_two_of_its_lengths(redis_client: Redis) -> None:
     hold_s = 0.6
     gone, heir = (Lease(redis_client, TAG, name, hold_s=hold_s) for name in ("gone", "heir"))
