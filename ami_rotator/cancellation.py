@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 
@@ -34,7 +34,7 @@ def raise_if_cancelled() -> None:
 class TimeLimit:
     """`asyncio.timeout` for many tasks that may all take equally long, with one timer for all of them.
 
-    One for each takes longer than all else that the HTTP door does with a question.
+    `asyncio.timeout` makes one for each: 5 µs of each answer of the HTTP door, where this takes 1.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -44,7 +44,7 @@ class TimeLimit:
 
     async def within(self, work: Awaitable[T]) -> T:
         """Await work; raises TimeoutError where it takes longer, having cancelled it."""
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        loop, task = asyncio.get_running_loop(), cast("asyncio.Task[Any]", asyncio.current_task())
         entered = _Entered(loop.time() + self._limit_s, task)
         self._entered.append(entered)
         if self._timer is None:
@@ -52,12 +52,12 @@ class TimeLimit:
         try:
             return await work
         except asyncio.CancelledError:
-            if entered.is_over and task is not None and task.cancelling() == 1:
+            if entered.is_over and task.cancelling() == 1:
                 raise TimeoutError from None
-            raise
+            raise  # somebody else asked for it, alone or as well
         finally:
             entered.task = None
-            if entered.is_over and task is not None:
+            if entered.is_over:
                 task.uncancel()
 
     def _look(self) -> None:
@@ -73,6 +73,8 @@ class TimeLimit:
 
 @dataclass(slots=True)
 class _Entered:
+    """One that waits; without its task it does no longer."""
+
     until_s: float
     task: asyncio.Task[Any] | None
     is_over: bool = False

@@ -35,7 +35,8 @@ WHERE c.caller_id > $1 ORDER BY c.caller_id LIMIT $2;
 
 -- has_changed_since --
 -- Whether a caller-ID, a group or what a group's campaigns say of it changed in transaction $1 or later. Asked each second: of
--- the caller-IDs it reads the newest end of an index (EXISTS would be planned as a look through all of them).
+-- the caller-IDs it reads the newest end of an index (EXISTS would be planned as a look through all of them). What makes a
+-- caller-ID one of the next statement must be asked for here too.
 SELECT COALESCE((SELECT changed_in FROM caller_ids ORDER BY changed_in DESC LIMIT 1) >= $1::text::xid8, false)
     OR EXISTS (SELECT FROM groups WHERE changed_in >= $1::text::xid8)
     OR EXISTS (SELECT FROM campaigns WHERE resolved_in >= $1::text::xid8);
