@@ -87,7 +87,11 @@ class Listener:
         self._log = structlog.get_logger("listener").bind(dialer=dialer)
 
     def on_event(self, event: Event) -> None:
-        """Take one event. Synchronous: the tracker's state is true when it returns."""
+        """Take one event. Synchronous: the tracker's state is true when it returns.
+
+        Before it, numbers that Redis has found meanwhile are set: their calls began earlier.
+        """
+        self._pool.read_answers()
         for fact in self._tracker.apply(event):
             self.on_fact(fact)
 

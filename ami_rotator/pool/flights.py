@@ -118,6 +118,7 @@ class Flights:
     def __init__(self, redis: RedisClient, tag: str, ask: Script, tell: Script, zone: Callable[[], Words]) -> None:
         self._redis = redis
         self._trips = trips_with(redis)
+        self.read_answers = self._trips.read_answers
         self._tag = tag
         self._assigning, self._telling = ask, tell
         self._zone = zone

@@ -48,6 +48,8 @@ class PoolStore:
         self._clock = clock or SystemClock()
         self._scripts = scripts or load_scripts()
         self._flights = Flights(redis, self.tag, self._scripts["ask"], self._scripts["tell"], self.zone_args)
+        # For who has much to do in one turn of the loop: takes answers of Redis that are here already.
+        self.read_answers = self._flights.read_answers
         self._offsets: tuple[str, str, str] = ("0", "0", "0")
         self._offsets_until_s = float("-inf")
         self._asked: Counter[str] = Counter()

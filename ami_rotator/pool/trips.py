@@ -31,6 +31,9 @@ class Trips(Protocol):
         TimeoutError. A server that is slow is not asked again.
         """
 
+    def read_answers(self) -> None:
+        """Take answers that are here already, before the loop comes to them."""
+
 
 def trips_with(redis: RedisClient) -> Trips:
     """Return the way to the servers of a client: one, however many pools it serves, as it has few connections."""
@@ -62,6 +65,11 @@ class WireTrips:
         """As `Trips.send`."""
         self._waiting.append(_Sent(command, landed))
         self._leave()
+
+    def read_answers(self) -> None:
+        """As `Trips.read_answers`."""
+        if self._wire is not None:
+            self._wire.read_answers()
 
     def _leave(self) -> None:
         wire = self._wire
@@ -138,6 +146,9 @@ class ClusterTrips:
         task = asyncio.create_task(self._send(command, landed), name="redis trip")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+
+    def read_answers(self) -> None:
+        """Do nothing: redis-py reads them, each in a task."""
 
     async def _send(self, command: Command, landed: Landed) -> None:
         answer: Any = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Landed: TypeAlias = Callable[[Any, Exception | None], None]
 pack_command: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _MORE = object()
 _LATE_S = 0.005
+_READ_BYTES = 65_536
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class Wire(asyncio.Protocol):
         self._transport: Any = connection._writer.transport
         self._former = self._transport.get_protocol()
         self._transport.set_protocol(self)
+        is_plain = self._transport.get_extra_info("sslcontext") is None
+        self._socket: Any = self._transport.get_extra_info("socket") if is_plain else None
 
     def send(self, command: Command, landed: Landed) -> None:
         """Write a command now; `landed` is called once, when its answer is there or the connection is not any more."""
@@ -78,6 +82,21 @@ class Wire(asyncio.Protocol):
             return
         if self._timer is None:
             self._timer = self._loop.call_at(until_s, self._look_at_time)
+
+    def read_answers(self) -> None:
+        """Take answers that are here already, in the middle of a turn of the loop.
+
+        A loop that has much to read takes its sockets one after the other: with many calls an answer waits for its turn
+        as long as Redis worked at it. What ends the connection is left to the transport, and so is what TLS must decrypt.
+        """
+        if not self._trips or self._socket is None or self._transport.is_closing():
+            return  # of one that is closing the file's number may be another's already
+        try:
+            data = os.read(self._socket.fileno(), _READ_BYTES)
+        except OSError:
+            return
+        if data:
+            self.data_received(data)
 
     def shut(self, error: Exception) -> None:
         """End the connection; who waits for answers is told why."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -173,6 +177,73 @@ async def test_a_wire_that_is_gone_fails_what_it_is_given_once(redis_client: Red
     await redis_client.connection_pool.release(connection)
 
 
+@pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_an_answer_can_be_read_in_the_turn_in_which_it_was_asked_for(
+    redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def ask_without_a_turn() -> list[str]:
+        client = connect(redis_url)
+        shared = flights(client)
+        await shared.ask("assign", "before")
+        told: list[str] = []
+
+        shared.ask_then("assign", ("asked",), told.append)
+        until = time.monotonic() + 5
+        while not told and time.monotonic() < until:
+            shared.read_answers()
+        in_the_same_turn = list(told)
+
+        in_the_next_ones = await asyncio.gather(*(shared.ask("assign", word) for word in "abc"))
+        await client.aclose()
+        return [*in_the_same_turn, *in_the_next_ones]
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(ask_without_a_turn()) == ["asked", "a", "b", "c"]
+
+
+@pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_a_connection_that_ended_is_not_read_any_more(
+    redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    async def end_and_read() -> bytes:
+        client = connect(redis_url)
+        connection: Any = await client.connection_pool.get_connection()  # type: ignore[union-attr]
+        wire = Wire(connection, 1)
+        wire.send(("CLIENT", "PAUSE", "100"), lambda *_: None)
+        wire.send(("PING",), lambda *_: None)
+        number = wire._socket.fileno()
+        wire._transport.abort()
+        mine, others = socket.socketpair()
+        with mine, others:
+            # What the system does itself with the next socket: give it the number that has become free.
+            os.dup2(others.fileno(), number)
+            mine.send(b"somebody else's")
+
+            wire.read_answers()
+
+            left = others.recv(100, socket.MSG_DONTWAIT)
+        await connection.disconnect(nowait=True)
+        await client.connection_pool.release(connection)  # type: ignore[union-attr]
+        await client.aclose()
+        return left
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(end_and_read()) == b"somebody else's"
+
+
+async def test_a_cut_that_is_met_in_the_middle_of_a_turn_is_left_to_the_loop(redis_client: Redis) -> None:
+    shared = flights(connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}"))
+    assert await shared.ask("assign", "before") == "before"
+    told: list[str] = []
+
+    await redis_client.client_kill_filter(_type="normal", skipme=True)
+    shared.ask_then("assign", ("after",), told.append)
+    shared.read_answers()
+
+    assert await shared.ask("assign", "later") == "later"
+    assert told == ["after"]
+
+
 async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path) -> None:
     authority = new_authority(tmp_path, "authority")
     certificate, key, port = tmp_path / "redis.pem", tmp_path / "redis.key", free_port()
@@ -185,6 +256,13 @@ async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path) -> None:
         shared = flights(client)
         for word in ("first", "x" * 300_000):
             assert await shared.ask("assign", word) == word
+
+            told: list[str] = []
+            shared.ask_then("assign", ("encrypted",), told.append)
+            time.sleep(0.05)  # noqa: ASYNC251 - in the middle of a turn
+            shared.read_answers()
+            assert await shared.ask("assign", word) == word
+            assert told == ["encrypted"]
 
             trips: Any = shared._trips
             assert isinstance(trips._wire.connection, SSLConnection)

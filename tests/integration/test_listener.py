@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,21 @@ async def test_a_number_is_asked_for_and_set_in_the_turns_in_which_event_and_ans
     assert "data_received" in readers[0]
     await _tell(listener, ENDED)
     assert (await pool.snapshot()).live == 0
+
+
+async def test_a_number_that_was_found_meanwhile_is_set_before_the_next_event(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0), caller_id(1)]), Actions()
+    listener = _listener(pool, actions)
+    other = CallSeen(CallKey(Dialer("d1"), "V1221530010000012346", "1.9"), "auto", "912125550198", CHANNEL, "", "SALES")
+    await _tell(listener, other)  # connected
+    actions.done.clear()
+
+    listener.on_fact(SEEN)
+    until = time.monotonic() + 5
+    while not actions.done and time.monotonic() < until:  # all in one turn of the loop
+        listener.on_event(Event("Newexten", {"Context": "elsewhere"}))
+
+    assert [done[0] for done in actions.done] == ["setvar"]
 
 
 async def test_while_redis_is_away_calls_keep_their_own_number_and_are_followed_all_the_same() -> None:
