@@ -148,8 +148,11 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   answer's being read, of which Redis works for 0.3. The daemon looks for answers before each event that tells anything
   now (`Wire.read_answers`, 2 µs where there is none): in six pairs of runs p50 was 0.55 to 1.1 ms, 0.80 in the middle,
   instead of 1.2 to 1.5, and from the placed call to the Setvar 2.4 ms instead of 3.0 (2026-11-27). Before each dialer's
-  bytes had not been often enough. To read one dialer's bytes a turn made it longer, and to let a second run leave at
-  once made no difference. A bare listener in Python (one EVALSHA by redis-py, then one constant number; it follows
+  bytes had not been often enough. To read one dialer's bytes a turn made it longer. Then a question of AMI's left at once,
+  also while another was under way (half of them had waited 0.3 ms for the end of the turn), and of the runs of what is
+  only told one was under way at a time instead of two: 1.1 ms instead of 1.4 in five pairs of a slower hour, in which the
+  two processors were idle for a tenth of the time. To gather what is told for 10 or 20 ms instead of 3 made no clear
+  difference. A bare listener in Python (one EVALSHA by redis-py, then one constant number; it follows
   nothing and keeps nothing) is measured below on the same events.
 - **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second were measured
   first: 0.6 until the event is here, 1.5 in the daemon, 0.8 until Asterisk has set the variable. The daemon's part is

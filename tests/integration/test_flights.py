@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -22,6 +22,7 @@ from ami_rotator.domain.types import Assignment
 from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.flights import Flights
 from ami_rotator.pool.scripts import Script
+from ami_rotator.pool.trips import WireTrips
 from ami_rotator.pool.wire import Wire
 from tests.support.asterisk_lab import free_port
 from tests.support.certificates import new_authority
@@ -111,6 +112,25 @@ async def test_what_is_told_does_not_stand_in_the_way_of_who_waits(redis_client:
 
     assert order.index("waits") <= 16
     assert sorted(order) == ["told"] * 40 + ["waits"] * 4
+
+
+async def test_who_is_told_at_once_leaves_at_once_and_behind_one_run_of_what_is_told(redis_client: Redis) -> None:
+    shared = flights(redis_client)
+    await asyncio.gather(shared.ask("assign", "loaded"), shared.ask("release", "loaded"))
+    wire = cast("WireTrips", shared._trips)._wire
+    assert wire is not None
+    told: list[str] = []
+
+    for word in ("a", "b", "c", "d"):
+        shared.ask_then("assign", (word,), told.append)
+    assert len(wire._trips) == 3  # the fourth leaves when one of them lands
+
+    for number in range(20):
+        shared.ask_then("release", (f"r{number}",), told.append)
+    assert len(wire._trips) == 4
+
+    await shared.ask("release", "last")
+    assert sorted(told) == sorted(["a", "b", "c", "d", *(f"r{number}" for number in range(20))])
 
 
 async def test_a_server_that_is_slow_is_not_asked_again_and_not_waited_for(redis_client: Redis) -> None:
