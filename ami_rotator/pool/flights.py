@@ -104,8 +104,8 @@ class Flights:
     """Runs scripts of one tag; what is asked while runs are under way leaves with the next.
 
     What waits of `assign` goes into one run of `ask` (lua/ask-1.lua), after what `zone` returns: a call to be placed waits
-    for it. What is only told (`confirm`, `release`) travels behind, in runs of `tell`, one at a time, so that whoever waits
-    has one of them before it at the most. What runs alone has a lane of its own as well. All lanes lead over one connection.
+    for it. What is only told (`confirm`, `release`) travels behind, in runs of `tell`. What runs alone has a lane of its own
+    as well. All lanes lead over one connection.
 
     A script that can be one runs as a function, and as a script where there are none: on a Cluster (redis-py asks a server
     about each FCALL first), or where Redis does not know or allow them. Managed ones say that in words of their own: before
@@ -118,16 +118,24 @@ class Flights:
     def __init__(self, redis: RedisClient, tag: str, ask: Script, tell: Script, zone: Callable[[], Words]) -> None:
         self._redis = redis
         self._trips = trips_with(redis)
-        self.read_answers = self._trips.read_answers
         self._tag = tag
         self._assigning, self._telling = ask, tell
         self._zone = zone
         self._first = _Lane(3, _TOGETHER)
-        self._behind = _Lane(1, _TOGETHER, _GATHER_S)
+        self._behind = _Lane(2, _TOGETHER, _GATHER_S)
         self._jobs = _Lane(2)
         self._loading: set[asyncio.Task[None]] = set()
         self._has_functions = not isinstance(redis, RedisCluster)
         self._have_functions_worked = False
+
+    def read_answers(self) -> None:
+        """Take answers that are here already, for who has much to do in one turn of the loop.
+
+        Only while one run of those that wait is under way and none of them waits for the next: with more of them, what is
+        read together is asked together, and that is what a daemon with too many calls lives on.
+        """
+        if self._first.flying <= 1 and not self._first.waiting:
+            self._trips.read_answers()
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""
@@ -142,23 +150,18 @@ class Flights:
         return await answer
 
     def ask_then(self, name: str, args: Words, then: Callable[[Any], None]) -> None:
-        """As `ask`: `then` is called with the answer, or with the error, as soon as it is here.
+        """As `ask`: `then` is called with the answer, or with the error, as soon as it is here."""
+        self._ask(name, args, Told(then))
 
-        `assign` does not wait for others that may ask in this turn of the loop.
-        """
-        self._ask(name, args, Told(then), is_urgent=True)
+    def _ask(self, name: str, args: Words, answer: Answer) -> None:
+        lane, script = (self._first, self._assigning) if name == "assign" else (self._behind, self._telling)
+        self._leave(lane, _Call(script, name, args, answer))
 
-    def _ask(self, name: str, args: Words, answer: Answer, *, is_urgent: bool = False) -> None:
-        if name == "assign":
-            self._leave(self._first, _Call(self._assigning, name, args, answer), is_urgent=is_urgent)
-        else:
-            self._leave(self._behind, _Call(self._telling, name, args, answer))
-
-    def _leave(self, lane: _Lane, call: _Call, *, is_urgent: bool = False) -> None:
+    def _leave(self, lane: _Lane, call: _Call) -> None:
         lane.waiting.append(call)
         if lane.flying >= lane.most:
             return  # it leaves when one of them lands
-        if is_urgent or not (lane.flying or lane.gather_s) or len(lane.waiting) >= lane.together:
+        if not (lane.flying or lane.gather_s) or len(lane.waiting) >= lane.together:
             self._take_off(lane)
         elif lane.departure is None:
             # Others that ask in this turn of the loop, or within those milliseconds, come along.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ pack_command: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[
 _MORE = object()
 _LATE_S = 0.005
 _READ_BYTES = 65_536
+_BEHIND_S = 0.005
 
 
 @dataclass(slots=True)
@@ -70,8 +72,10 @@ class Wire(asyncio.Protocol):
         self._transport.set_protocol(self)
         is_plain = self._transport.get_extra_info("sslcontext") is None
         self._socket: Any = self._transport.get_extra_info("socket") if is_plain else None
+        # When this turn of the loop and the one before began, as far as somebody looked for answers in them.
+        self._turn_s = self._turn_before_s = float("-inf")
         self._is_readable = select.poll()  # a third of what it takes to read where nothing is
-        if self._socket is not None:
+        if self._socket is not None and not self._transport.is_closing():
             self._is_readable.register(self._socket.fileno(), select.POLLIN)
 
     def send(self, command: Command, landed: Landed) -> None:
@@ -92,8 +96,16 @@ class Wire(asyncio.Protocol):
 
         A loop that has much to read takes its sockets one after the other: with many calls an answer waits for its turn
         as long as Redis worked at it. What ends the connection is left to the transport, and so is what TLS must decrypt.
+
+        In a process that is behind nothing is taken: where two turns have lasted 5 ms, other sockets may hold what was said
+        as long ago and is to be read before a number is set, the begin of the call's trunk leg (DESIGN.md rule 8).
         """
-        if not self._trips or self._socket is None or self._transport.is_closing():
+        turn_s = self._loop.time()  # uvloop's clock stands still in a turn
+        if turn_s != self._turn_s:
+            self._turn_before_s, self._turn_s = self._turn_s, turn_s
+        if not self._trips or time.monotonic() - self._turn_before_s > _BEHIND_S:
+            return
+        if self._socket is None or self._transport.is_closing():
             return  # of one that is closing the file's number may be another's already
         if not self._is_readable.poll(0):
             return

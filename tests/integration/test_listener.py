@@ -142,7 +142,10 @@ async def test_a_number_is_asked_for_and_set_in_the_turns_in_which_event_and_ans
     assert (await pool.snapshot()).live == 0
 
 
-async def test_a_number_that_was_found_meanwhile_is_set_before_the_next_event(redis_client: Redis) -> None:
+async def test_a_number_that_was_found_meanwhile_is_set_before_the_next_event(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ami_rotator.pool.wire._BEHIND_S", float("inf"))
     pool, actions = await make_pool(redis_client, [caller_id(0), caller_id(1)]), Actions()
     listener = _listener(pool, actions)
     other = CallSeen(CallKey(Dialer("d1"), "V1221530010000012346", "1.9"), "auto", "912125550198", CHANNEL, "", "SALES")
