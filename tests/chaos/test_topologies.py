@@ -167,7 +167,7 @@ async def moved_away(folder: Path, database: Database, count: int) -> AsyncItera
     with node(folder) as primary, node(folder, f"replicaof 127.0.0.1 {primary.port}") as replica:
         await fill_inventory(database, count)
         async with tcp_proxy(("127.0.0.1", primary.port)) as proxy:
-            clients = [connect(f"redis://127.0.0.1:{proxy.port}") for _ in range(2)]
+            clients = [connect(f"redis://127.0.0.1:{proxy.port}", timeout_s=5) for _ in range(2)]
             inventory = uuid.uuid4().hex[:12]
             parts = [stores(client, database, inventory, name) for client, name in zip(clients, "ab", strict=True)]
             for part in parts:
