@@ -296,7 +296,8 @@ def test_a_connection_that_ended_is_not_read_any_more(
 async def test_a_cut_that_is_met_in_the_middle_of_a_turn_is_left_to_the_loop(
     redis_client: Redis, never_behind: None
 ) -> None:
-    shared = flights(connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}"))
+    client = connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}")
+    shared = flights(client)
     assert await shared.ask("assign", "before") == "before"
     told: list[str] = []
 
@@ -306,6 +307,7 @@ async def test_a_cut_that_is_met_in_the_middle_of_a_turn_is_left_to_the_loop(
 
     assert await shared.ask("assign", "later") == "later"
     assert told == ["after"]
+    await client.aclose()
 
 
 async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path, never_behind: None) -> None:
