@@ -15,6 +15,10 @@ from ami_rotator.domain.types import CallKey, ReservationId
 class DialerActions(Protocol):
     """What the listener may do on a dialer."""
 
+    def catch_up(self) -> bool:
+        """Take what the dialer has said by now: events are told before it returns. False where some of it has to wait."""
+        ...
+
     def setvar(self, channel: str, variable: str, value: str) -> None:
         """Write a channel variable; the answer is not waited for."""
         ...

@@ -124,6 +124,12 @@ class AmiDialer:
             await session.log_off(_LOGOFF_S)
             session.close("closed by us")
 
+    def catch_up(self) -> bool:
+        """Take what the dialer has said by now, in the middle of a turn of the loop; false where some of it has to wait."""
+        session = self._session
+        is_read = session is None or session.protocol.catch_up()
+        return is_read and not len(self._delivery)
+
     def setvar(self, channel: str, variable: str, value: str) -> None:
         """Set a channel variable to digits: written at once, the answer awaited in the background, failures counted.
 

@@ -43,8 +43,8 @@ class Listener:
 
     The tracker runs at once; what needs Redis is done in order for each call and side by side for different calls. A number
     is asked for in the turn of the loop in which the event is read, and set in that in which the answer is: with many
-    calls each further turn is a millisecond of the few that the dialplan leaves. An answer that took longer than
-    `read_first_s` waits until what came meanwhile is read.
+    calls each further turn is a millisecond of the few that the dialplan leaves. What the dialer has said until then comes
+    before it.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class Listener:
         metrics: Metrics,
         clock: Clock,
         settle_s: float = 1.0,
-        read_first_s: float = 0.01,
     ) -> None:
         self._tracker = tracker
         self._actions = actions
@@ -75,7 +74,6 @@ class Listener:
         self._give_up_s = give_up_s
         self._metrics = metrics
         self._clock = clock
-        self._read_first_s = read_first_s
         self._calls: dict[str, CallLine] = {}
         # Told the code and the number of each trunk leg.
         self.on_presented: Callable[[str, str], None] = lambda _code, _number: None
@@ -89,11 +87,12 @@ class Listener:
     def on_event(self, event: Event) -> None:
         """Take one event. Synchronous: the tracker's state is true when it returns.
 
-        Before it, numbers that Redis has found meanwhile are set: their calls began earlier.
+        After it, numbers that Redis has found meanwhile are set: with many calls the next turn of the loop is a
+        millisecond away.
         """
-        self._pool.read_answers()
         for fact in self._tracker.apply(event):
             self.on_fact(fact)
+        self._pool.read_answers()
 
     def on_up(self) -> None:
         """Compare with what the dialer has up, now that it is connected (again)."""
@@ -274,11 +273,11 @@ class Listener:
         answered = call.work = loop.create_future()
 
         def assigned(found: Assignment | Miss) -> None:
-            if self._clock.monotonic_s() - call.seen_s > self._read_first_s:
-                # A loop that is behind has more to read, the begin of the trunk leg perhaps: first that, of all connections.
-                loop.call_soon(loop.call_soon, go_on, found)
-            else:
+            # First what the dialer has said by now, the begin of the trunk leg perhaps (DESIGN.md rule 8).
+            if call.has_trunk or self._actions.catch_up():
                 go_on(found)
+            else:
+                loop.call_soon(loop.call_soon, assigned, found)  # once the loop has read all connections
 
         def go_on(found: Assignment | Miss) -> None:
             if answered.cancelled():

@@ -8,6 +8,7 @@ that nobody waits for are ours altogether (ami/orders.py).
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from panoramisk.message import Message
 from ami_rotator.ami.events import Event, Splitter, blocks, is_wanted, parse_event, wanted
 from ami_rotator.ami.orders import ACTION_ID, Orders
 from ami_rotator.errors import DialerUnavailableError
+from ami_rotator.unread import MOST_BYTES, Unread
 
 _BANNER = b"Asterisk Call Manager/"
 _MAX_BANNER_BYTES = 256
@@ -45,11 +47,14 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         self._orders = Orders(timeout_s)
         self._loop = loop
         self._first_line = b""
+        # What came together, in order: wanted events, and as bytes what may answer an action.
+        self._came: deque[Event | bytes] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         super().connection_made(transport)
         self.received_at = self._loop.time()
+        self._unread = Unread(transport)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes off the socket."""
@@ -58,15 +63,24 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             data = self._read_banner(data)
         whole = self.splitter.feed(data)
         if not (self.responses or self._orders) or ACTION_ID not in whole:
-            for block in wanted(whole):
-                self._on_event(parse_event(block))
-            return
-        for block in blocks(whole):
-            if ACTION_ID in block:
-                if not self._orders.take(block):
-                    self._read_response(block)
-            elif is_wanted(block):
-                self._on_event(parse_event(block))
+            self._came.extend(map(parse_event, wanted(whole)))
+        else:
+            for block in blocks(whole):
+                if ACTION_ID in block:
+                    self._came.append(block)
+                elif is_wanted(block):
+                    self._came.append(parse_event(block))
+        self._hand_over()
+
+    def catch_up(self) -> bool:
+        """Hand over all that has come by now, in the middle of a turn of the loop; false where some of it is left to it."""
+        self._hand_over()
+        if self.closed or not self._unread.is_there():
+            return True
+        data = self._unread.take()
+        if data:
+            self.data_received(data)
+        return 0 < len(data) < MOST_BYTES
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the transport is gone."""
@@ -122,6 +136,15 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         """
         self._check_open()
         self.transport.write(self._orders.add(fields, failed))
+
+    def _hand_over(self) -> None:
+        # Who is handed an event may catch up with those behind it: each is taken off before.
+        while self._came:
+            item = self._came.popleft()
+            if isinstance(item, Event):
+                self._on_event(item)
+            elif not self._orders.take(item):
+                self._read_response(item)
 
     def _check_open(self) -> None:
         if self.closed or self.lost.done():

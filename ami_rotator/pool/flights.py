@@ -118,6 +118,7 @@ class Flights:
     def __init__(self, redis: RedisClient, tag: str, ask: Script, tell: Script, zone: Callable[[], Words]) -> None:
         self._redis = redis
         self._trips = trips_with(redis)
+        self.read_answers = self._trips.read_answers
         self._tag = tag
         self._assigning, self._telling = ask, tell
         self._zone = zone
@@ -127,15 +128,6 @@ class Flights:
         self._loading: set[asyncio.Task[None]] = set()
         self._has_functions = not isinstance(redis, RedisCluster)
         self._have_functions_worked = False
-
-    def read_answers(self) -> None:
-        """Take answers that are here already, for who has much to do in one turn of the loop.
-
-        Only while one run of those that wait is under way and none of them waits for the next: with more of them, what is
-        read together is asked together, and that is what a daemon with too many calls lives on.
-        """
-        if self._first.flying <= 1 and not self._first.waiting:
-            self._trips.read_answers()
 
     async def run(self, script: Script, *args: str | int | float) -> Any:
         """Run one script; raises RedisError, OSError or TimeoutError."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import select
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +13,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ReadOnlyError
 
+from ami_rotator.unread import Unread
+
 Command: TypeAlias = tuple[str | int | float, ...]
 Landed: TypeAlias = Callable[[Any, Exception | None], None]
 """Told the answer, which an error of Redis is too; or None, and why there is none."""
@@ -24,8 +23,6 @@ Landed: TypeAlias = Callable[[Any, Exception | None], None]
 pack_command: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _MORE = object()
 _LATE_S = 0.005
-_READ_BYTES = 65_536
-_BEHIND_S = 0.005
 
 
 @dataclass(slots=True)
@@ -70,13 +67,8 @@ class Wire(asyncio.Protocol):
         self._transport: Any = connection._writer.transport
         self._former = self._transport.get_protocol()
         self._transport.set_protocol(self)
-        is_plain = self._transport.get_extra_info("sslcontext") is None
-        self._socket: Any = self._transport.get_extra_info("socket") if is_plain else None
-        # When this turn of the loop and the one before began, as far as somebody looked for answers in them.
-        self._turn_s = self._turn_before_s = float("-inf")
-        self._is_readable = select.poll()  # a third of what it takes to read where nothing is
-        if self._socket is not None and not self._transport.is_closing():
-            self._is_readable.register(self._socket.fileno(), select.POLLIN)
+        self._unread = Unread(self._transport)
+        self._is_taking = False
 
     def send(self, command: Command, landed: Landed) -> None:
         """Write a command now; `landed` is called once, when its answer is there or the connection is not any more."""
@@ -92,28 +84,8 @@ class Wire(asyncio.Protocol):
             self._timer = self._loop.call_at(until_s, self._look_at_time)
 
     def read_answers(self) -> None:
-        """Take answers that are here already, in the middle of a turn of the loop.
-
-        A loop that has much to read takes its sockets one after the other: with many calls an answer waits for its turn
-        as long as Redis worked at it. What ends the connection is left to the transport, and so is what TLS must decrypt.
-
-        In a process that is behind nothing is taken: where two turns have lasted 5 ms, other sockets may hold what was said
-        as long ago and is to be read before a number is set, the begin of the call's trunk leg (DESIGN.md rule 8).
-        """
-        turn_s = self._loop.time()  # uvloop's clock stands still in a turn
-        if turn_s != self._turn_s:
-            self._turn_before_s, self._turn_s = self._turn_s, turn_s
-        if not self._trips or time.monotonic() - self._turn_before_s > _BEHIND_S:
-            return
-        if self._socket is None or self._transport.is_closing():
-            return  # of one that is closing the file's number may be another's already
-        if not self._is_readable.poll(0):
-            return
-        try:
-            data = os.read(self._socket.fileno(), _READ_BYTES)
-        except OSError:
-            return
-        if data:
+        """Take answers that are here already, in the middle of a turn of the loop; not while answers are being taken."""
+        if self._trips and not self._is_taking and (data := self._unread.take()):
             self.data_received(data)
 
     def shut(self, error: Exception) -> None:
@@ -128,12 +100,15 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes off the socket."""
+        self._is_taking = True
         try:
             self._replies.feed(data)
             while (answer := self._replies.gets()) is not _MORE:
                 self._take(answer)
         except Exception as error:  # not Redis' protocol, or no text: whatever follows could be anybody's answer
             self.shut(InvalidResponse(f"{type(error).__name__}: {error}"))
+        finally:
+            self._is_taking = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is gone, for redis-py as well."""

@@ -145,12 +145,14 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   little (`perf sched`: 0.06 ms at the most in three of four cases, 3 ms in one of a hundred). An answer waits for the
   daemon's own turn: most turns of its loop take 0.2 ms, but half of its time is in turns of more than 0.7 ms, in which
   what several dialers said is read. Of the 1.4 ms from event to Setvar 1.1 went by from the question's leaving to the
-  answer's being read, of which Redis works for 0.3. The daemon looks for answers before each event that tells anything
-  now (`Flights.read_answers`, 1 µs where there is none), while one question is under way at the most: p50 became 1.4 ms
-  instead of 1.6 and 1.9 in two pairs of a slow hour (2026-11-27; the table was made before). Without that bound it
-  was 0.8 ms instead of 1.4 in six pairs of a faster hour; but of 1,000 calls a second, which are too many here, some
-  hundreds a stage got their variable 100 ms after their trunk leg began. What is read together is asked together, and
-  without that the daemon falls behind what Asterisk has said. To read one dialer's bytes a turn made the time longer. A
+  answer's being read, of which Redis works for 0.3. The daemon looks for answers after each event that tells anything
+  now (`Flights.read_answers`, 1 µs where there is none), and before it sets a number it reads what that dialer has said
+  by then, the begin of the trunk leg perhaps (`AmiProtocol.catch_up`). Looking for answers alone made 0.8 ms of 1.4 in
+  six pairs (2026-11-27), but of 1,000 calls a second, which are too many here, some hundreds a stage got their variable
+  100 ms after their trunk leg began; with both none did. Looking only where a single question is under way kept that
+  rule too, at 500 calls/s with p50 0.75 ms and p99 6.3 in the middle of four runs, and at 1,000 with 4.2 and 30 in
+  the middle of three: of the calls 69 in a hundred were served too late. With both they were, in turns with those runs,
+  0.73 and 5.3 ms, and 3.0 and 27, 54 in a hundred too late. To read one dialer's bytes a turn made the time longer. A
   bare listener in Python (one EVALSHA by redis-py, then one constant number; it follows nothing and keeps nothing) is
   measured below on the same events.
 - **A real Asterisk.** From its event to its answer to our Setvar p50 3.1 ms, p99 12 at 30 calls a second were measured

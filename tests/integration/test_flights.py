@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import uvloop
@@ -22,7 +22,6 @@ from ami_rotator.domain.types import Assignment
 from ami_rotator.pool.connect import RedisClient, connect
 from ami_rotator.pool.flights import Flights
 from ami_rotator.pool.scripts import Script
-from ami_rotator.pool.trips import WireTrips
 from ami_rotator.pool.wire import Wire
 from tests.support.asterisk_lab import free_port
 from tests.support.certificates import new_authority
@@ -40,12 +39,6 @@ while ARGV[at] do
 end
 return answers
 """
-
-
-@pytest.fixture
-def never_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a process look for answers in the middle of a turn, however slow the machine is."""
-    monkeypatch.setattr("ami_rotator.pool.wire._BEHIND_S", float("inf"))
 
 
 def flights(redis: RedisClient) -> Flights:
@@ -120,24 +113,6 @@ async def test_what_is_told_does_not_stand_in_the_way_of_who_waits(redis_client:
     assert sorted(order) == ["told"] * 40 + ["waits"] * 4
 
 
-async def test_where_several_runs_are_under_way_answers_are_left_to_the_loop(
-    redis_client: Redis, never_behind: None
-) -> None:
-    shared = flights(redis_client)
-    await shared.ask("assign", "loaded")
-    told: list[str] = []
-
-    for number in range(9):  # the first leaves alone, the others together
-        shared.ask_then("assign", (f"{number}",), told.append)
-    time.sleep(0.05)  # noqa: ASYNC251 - in the middle of a turn
-    for _ in range(3):
-        shared.read_answers()
-
-    assert told == []
-    assert await shared.ask("assign", "last") == "last"
-    assert told == [f"{number}" for number in range(9)]
-
-
 async def test_a_server_that_is_slow_is_not_asked_again_and_not_waited_for(redis_client: Redis) -> None:
     slow = connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}", timeout_s=0.5)
     shared = flights(slow)
@@ -204,7 +179,7 @@ async def test_a_wire_that_is_gone_fails_what_it_is_given_once(redis_client: Red
 
 @pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
 def test_an_answer_can_be_read_in_the_turn_in_which_it_was_asked_for(
-    redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop], never_behind: None
+    redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     async def ask_without_a_turn() -> list[str]:
         client = connect(redis_url)
@@ -226,46 +201,26 @@ def test_an_answer_can_be_read_in_the_turn_in_which_it_was_asked_for(
         assert runner.run(ask_without_a_turn()) == ["asked", "a", "b", "c"]
 
 
-def test_a_process_that_is_behind_takes_no_answer_in_the_middle_of_a_turn(redis_url: str) -> None:
-    async def look(*, turn_before_s: float, turn_s: float) -> bool:
-        client = connect(redis_url)
-        shared = flights(client)
-        await shared.ask("assign", "before")
-        told: list[str] = []
-        wire = cast("WireTrips", shared._trips)._wire
-        assert wire is not None
-        wire._transport.pause_reading()  # not the loop either
-        shared.ask_then("assign", ("asked",), told.append)
-        loop = asyncio.get_running_loop()
-        looked = loop.create_future()
+async def test_who_is_told_an_answer_does_not_take_those_behind_it_before_the_others(redis_client: Redis) -> None:
+    shared = flights(redis_client)
+    await shared.ask("assign", "loaded")
+    told: list[str] = []
 
-        def this_turn() -> None:
-            time.sleep(turn_s)
-            shared.read_answers()
-            looked.set_result(bool(told))
+    def looks_again(answer: str) -> None:
+        time.sleep(0.02)  # the next answers are there
+        shared.read_answers()
+        told.append(answer)
 
-        def turn_before() -> None:
-            shared.read_answers()
-            time.sleep(turn_before_s)
-            loop.call_later(0.001, this_turn)
+    for number in range(30):
+        shared.ask_then("assign", (f"{number}",), looks_again)
+    assert await shared.ask("assign", "last") == "last"
 
-        loop.call_later(0.01, turn_before)
-        found: bool = await looked
-        wire._transport.resume_reading()
-        assert await shared.ask("assign", "after") == "after"
-        assert told == ["asked"]
-        await client.aclose()
-        return found
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert not runner.run(look(turn_before_s=0.02, turn_s=0))
-        assert not runner.run(look(turn_before_s=0, turn_s=0.02))
-        assert any(runner.run(look(turn_before_s=0, turn_s=0)) for _ in range(20))  # on a machine that is not too slow
+    assert told == [f"{number}" for number in range(30)]
 
 
 @pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
 def test_a_connection_that_ended_is_not_read_any_more(
-    redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop], never_behind: None
+    redis_url: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     async def end_and_read() -> bytes:
         client = connect(redis_url)
@@ -273,7 +228,7 @@ def test_a_connection_that_ended_is_not_read_any_more(
         wire = Wire(connection, 1)
         wire.send(("CLIENT", "PAUSE", "100"), lambda *_: None)
         wire.send(("PING",), lambda *_: None)
-        number = wire._socket.fileno()
+        number = wire._transport.get_extra_info("socket").fileno()
         wire._transport.abort()
         mine, others = socket.socketpair()
         with mine, others:
@@ -293,9 +248,7 @@ def test_a_connection_that_ended_is_not_read_any_more(
         assert runner.run(end_and_read()) == b"somebody else's"
 
 
-async def test_a_cut_that_is_met_in_the_middle_of_a_turn_is_left_to_the_loop(
-    redis_client: Redis, never_behind: None
-) -> None:
+async def test_a_cut_that_is_met_in_the_middle_of_a_turn_is_left_to_the_loop(redis_client: Redis) -> None:
     client = connect(f"unix://{redis_client.connection_pool.connection_kwargs['path']}")
     shared = flights(client)
     assert await shared.ask("assign", "before") == "before"
@@ -310,7 +263,7 @@ async def test_a_cut_that_is_met_in_the_middle_of_a_turn_is_left_to_the_loop(
     await client.aclose()
 
 
-async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path, never_behind: None) -> None:
+async def test_over_tls_with_a_password_and_after_a_cut(tmp_path: Path) -> None:
     authority = new_authority(tmp_path, "authority")
     certificate, key, port = tmp_path / "redis.pem", tmp_path / "redis.key", free_port()
     authority.sign("IP:127.0.0.1", certificate, key)

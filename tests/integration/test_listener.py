@@ -18,7 +18,7 @@ from ami_rotator.ami.facts import CallAnnounced, CallEnded, CallSeen, Fact, Trun
 from ami_rotator.ami.listener import Listener
 from ami_rotator.ami.tracker import Tracker
 from ami_rotator.clock import SystemClock
-from ami_rotator.domain.types import Assignment, CallKey, CallRequest, Dialer, End, Miss, State
+from ami_rotator.domain.types import CallKey, Dialer, End, State
 from ami_rotator.errors import DialerActionError, DialerUnavailableError
 from ami_rotator.metrics import Metrics
 from ami_rotator.pool.assigner import Assigner
@@ -47,6 +47,8 @@ class Actions:
         self.is_away = False
         self.cannot_list = False
         self.lists = 0
+        # What the dialer says when it is asked to say all that it has said: whether that was all.
+        self.catch_up: Callable[[], bool] = lambda: True
 
     def setvar(self, channel: str, variable: str, value: str) -> None:
         self.done.append(("setvar", channel, variable, value))
@@ -74,7 +76,7 @@ class Actions:
         return list(self.astdb)
 
 
-def _listener(pool: RedisPool, actions: Actions, mode: Mode = "hook", *, read_first_s: float = 5.0) -> Listener:
+def _listener(pool: RedisPool, actions: Actions, mode: Mode = "hook") -> Listener:
     clock = SystemClock()
     return Listener(
         Tracker(Dialer("d1"), {"9": "SALES"}, clock=clock),
@@ -89,7 +91,6 @@ def _listener(pool: RedisPool, actions: Actions, mode: Mode = "hook", *, read_fi
         metrics=Metrics(),
         clock=clock,
         settle_s=0,
-        read_first_s=read_first_s,
     )
 
 
@@ -142,10 +143,7 @@ async def test_a_number_is_asked_for_and_set_in_the_turns_in_which_event_and_ans
     assert (await pool.snapshot()).live == 0
 
 
-async def test_a_number_that_was_found_meanwhile_is_set_before_the_next_event(
-    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ami_rotator.pool.wire._BEHIND_S", float("inf"))
+async def test_a_number_that_was_found_meanwhile_is_set_between_two_events(redis_client: Redis) -> None:
     pool, actions = await make_pool(redis_client, [caller_id(0), caller_id(1)]), Actions()
     listener = _listener(pool, actions)
     other = CallSeen(CallKey(Dialer("d1"), "V1221530010000012346", "1.9"), "auto", "912125550198", CHANNEL, "", "SALES")
@@ -302,33 +300,45 @@ async def test_nothing_is_set_once_the_trunk_leg_exists(redis_client: Redis) -> 
     assert await violations(redis_client, pool.tag) == []
 
 
-@pytest.mark.parametrize(("answer_s", "read_first_s", "is_set"), [(0.0, 5.0, True), (0.2, 0.1, False)])
-async def test_before_a_late_number_is_set_what_came_meanwhile_is_read(
-    redis_client: Redis, answer_s: float, read_first_s: float, is_set: bool
-) -> None:
-    """Rule 8, in a loop that is behind: the trunk leg's first event is there, and next to be read."""
+@pytest.mark.parametrize("turns", [0, 3])
+async def test_before_a_number_is_set_all_that_the_dialer_has_said_is_read(redis_client: Redis, turns: int) -> None:
+    """Rule 8, in a loop that is behind: the trunk leg's first event is there, at once or some turns later."""
     pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
-    listener = _listener(pool, actions, read_first_s=read_first_s)
-    loop, assign_then = asyncio.get_running_loop(), listener._assigner.assign_then
+    listener = _listener(pool, actions)
+    looks = 0
 
-    def late(request: CallRequest, then: Callable[[Assignment | Miss], None]) -> None:
-        def told(found: Assignment | Miss) -> None:
-            then(found)
-            loop.call_soon(listener.on_fact, _trunk("3125550000"))
+    def catch_up() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks > turns:
+            listener.on_fact(_trunk("3125550000"))
+        return looks > turns
 
-        def later(found: Assignment | Miss) -> None:
-            loop.call_later(answer_s, told, found)
-
-        assign_then(request, later)
-
-    listener._assigner.assign_then = late  # type: ignore[method-assign]
+    actions.catch_up = catch_up
     listener.on_fact(SEEN)
-    await asyncio.sleep(answer_s + 0.1)
+    await _until(lambda: looks > turns)
     await listener.drain(5)
 
-    assert [step[0] for step in actions.done] == (["setvar"] if is_set else [])
+    assert actions.done == []
+    assert looks == turns + 1
     assert (await pool.snapshot()).states[State.IN_USE] == 0
     assert await violations(redis_client, pool.tag) == []
+
+
+async def test_a_call_whose_trunk_leg_began_does_not_wait_until_its_dialer_has_said_all(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    actions.catch_up = lambda: False
+    listener = _listener(pool, actions)
+
+    listener.on_fact(SEEN)
+    await asyncio.sleep(0.05)
+    in_use = (await pool.snapshot()).states[State.IN_USE]
+    listener.on_fact(_trunk("3125550000"))
+    await listener.drain(5)
+
+    assert in_use == 1
+    assert actions.done == []
+    assert (await pool.snapshot()).states[State.IN_USE] == 0
 
 
 async def test_without_a_campaign_nothing_is_asked_until_it_is_known(redis_client: Redis) -> None:

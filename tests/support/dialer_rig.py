@@ -69,6 +69,10 @@ class DialerRig:
             settle_s=0.1,
         )
 
+    def catch_up(self) -> bool:
+        """Read whichever connection there is."""
+        return self.link.catch_up()
+
     def setvar(self, channel: str, variable: str, value: str) -> None:
         """Write on whichever connection there is."""
         self.link.setvar(channel, variable, value)

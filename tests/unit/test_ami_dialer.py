@@ -342,6 +342,29 @@ async def test_a_slow_handler_does_not_turn_events_around(server: Server, start:
     assert seen == [line for n in range(1000) for line in (f"DialBegin 1.{n}", f"Hangup 1.{n}")]
 
 
+async def test_while_events_wait_for_their_turn_not_all_that_the_dialer_said_is_taken(
+    server: Server, start: Callable[..., Run]
+) -> None:
+    seen: list[str] = []
+    took_all: list[bool] = []
+
+    def on_event(event: Event) -> None:
+        seen.append(event["Uniqueid"])
+        if event["Uniqueid"] == "1.0":
+            took_all.append(run.dialer.catch_up())
+
+    run = start(on_event=on_event)
+    await run.until_up()
+    assert run.dialer.catch_up()
+    server.send(b"".join(block("Event: Hangup", f"Uniqueid: 1.{number}") for number in range(5000)))
+
+    await run.until(lambda: len(seen) == 5000)
+
+    assert seen == [f"1.{number}" for number in range(5000)]
+    assert took_all == [False]
+    assert run.dialer.catch_up()
+
+
 async def test_events_beyond_the_queue_are_dropped_and_counted(server: Server, start: Callable[..., Run]) -> None:
     run = start(queue_size=10)
     await run.until_up()
