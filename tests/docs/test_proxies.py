@@ -195,7 +195,7 @@ async def test_health_sign_in_dashboard_and_live_stream_work_through_tls(
     assert re.search(r"SALES", page)
     assert kind.startswith("text/event-stream")
     assert pages[-1] - pages[0] > 1.0, "the pages came all at once: the proxy held them back"
-    assert asked.status == 200
+    assert asked.status == 200, asked.headers.get("X-Rotator-Reason")
     assert re.fullmatch(r"\d{10}", answer["caller_id"])
     assert refused == 403
 
