@@ -6,8 +6,7 @@ import asyncio
 import os
 import select
 
-MOST_BYTES = 64 * 1024
-"""How much `take` returns at the most."""
+_MOST_BYTES = 64 * 1024
 
 
 class Unread:
@@ -35,6 +34,6 @@ class Unread:
         if not self._is_plain or not self.is_there():
             return b""
         try:
-            return os.read(self._socket.fileno(), MOST_BYTES)
+            return os.read(self._socket.fileno(), _MOST_BYTES)
         except OSError:
             return b""

@@ -19,11 +19,12 @@ from panoramisk.message import Message
 from ami_rotator.ami.events import Event, Splitter, blocks, is_wanted, parse_event, wanted
 from ami_rotator.ami.orders import ACTION_ID, Orders
 from ami_rotator.errors import DialerUnavailableError
-from ami_rotator.unread import MOST_BYTES, Unread
+from ami_rotator.unread import Unread
 
 _BANNER = b"Asterisk Call Manager/"
 _MAX_BANNER_BYTES = 256
 _MAX_UNSENT_BYTES = 256 * 1024
+_READS_MOST = 4
 
 
 class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
@@ -75,12 +76,14 @@ class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
     def catch_up(self) -> bool:
         """Hand over all that has come by now, in the middle of a turn of the loop; false where some of it is left to it."""
         self._hand_over()
-        if self.closed or not self._unread.is_there():
-            return True
-        data = self._unread.take()
-        if data:
+        for _ in range(_READS_MOST):
+            if self.closed or not self._unread.is_there():
+                return True
+            # Asterisk goes on sending what had no room: that nothing more is there tells that this was all.
+            if not (data := self._unread.take()):
+                return False
             self.data_received(data)
-        return 0 < len(data) < MOST_BYTES
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the transport is gone."""

@@ -15,7 +15,6 @@ from ami_rotator.ami.events import Event
 from ami_rotator.ami.protocol import AmiProtocol
 from ami_rotator.clock import SystemClock
 from ami_rotator.settings import DialerSettings
-from ami_rotator.unread import MOST_BYTES
 from tests.support.dialer_rig import until
 
 BANNER = b"Asterisk Call Manager/5.0.4\r\n"
@@ -103,18 +102,39 @@ def test_who_catches_up_within_an_event_gets_those_behind_it_in_their_order(
     run(check())
 
 
-def test_more_than_fits_and_the_end_are_left_to_the_loop(
-    run: Callable[[Coroutine[object, object, None]], None],
-) -> None:
+def test_what_had_no_room_is_taken_too(run: Callable[[Coroutine[object, object, None]], None]) -> None:
     async def check() -> None:
         events: list[str] = []
-        async with connected(lambda event: events.append(event["Uniqueid"])) as (protocol, asterisk):
-            asterisk.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MOST_BYTES)
-            count = MOST_BYTES // len(UNWANTED)
-            asterisk.sendall(UNWANTED * count + hangup(1) + UNWANTED * 10 + hangup(2))
-            assert not protocol.catch_up()
+
+        def on_event(event: Event) -> None:
+            events.append(event["Uniqueid"])
+            if event["Uniqueid"] == "1":
+                asterisk.sendall(hangup(2))  # comes while what was read is handed over
+
+        async with connected(on_event) as (protocol, asterisk):
+            asterisk.sendall(hangup(1))
             assert protocol.catch_up()
             assert events == ["1", "2"]
+
+    run(check())
+
+
+def test_a_flood_and_the_end_are_left_to_the_loop(run: Callable[[Coroutine[object, object, None]], None]) -> None:
+    async def check() -> None:
+        events: list[str] = []
+
+        def on_event(event: Event) -> None:
+            events.append(event["Uniqueid"])
+            if len(events) < 10:
+                asterisk.sendall(hangup(len(events) + 1))
+
+        async with connected(on_event) as (protocol, asterisk):
+            asterisk.sendall(hangup(1))
+            assert not protocol.catch_up()
+            assert len(events) == 4
+            await until(lambda: len(events) == 10)
+            assert events == [str(number) for number in range(1, 11)]
+            assert protocol.catch_up()
 
             asterisk.shutdown(socket.SHUT_WR)
             assert not protocol.catch_up()
