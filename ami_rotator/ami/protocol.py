@@ -24,7 +24,7 @@ from ami_rotator.unread import Unread
 _BANNER = b"Asterisk Call Manager/"
 _MAX_BANNER_BYTES = 256
 _MAX_UNSENT_BYTES = 256 * 1024
-_READS_MOST = 4
+_READS_MOST = 4  # of 64 kB each, in one turn: some ten milliseconds of work
 
 
 class AmiProtocol(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types

@@ -327,11 +327,18 @@ async def test_before_a_number_is_set_all_that_the_dialer_has_said_is_read(redis
 
 async def test_a_call_whose_trunk_leg_began_does_not_wait_until_its_dialer_has_said_all(redis_client: Redis) -> None:
     pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
-    actions.catch_up = lambda: False
+    looks = 0
+
+    def catch_up() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    actions.catch_up = catch_up
     listener = _listener(pool, actions)
 
     listener.on_fact(SEEN)
-    await asyncio.sleep(0.05)
+    await _until(lambda: looks >= 3)
     in_use = (await pool.snapshot()).states[State.IN_USE]
     listener.on_fact(_trunk("3125550000"))
     await listener.drain(5)
