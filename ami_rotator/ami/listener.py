@@ -273,6 +273,8 @@ class Listener:
         answered = call.work = loop.create_future()
 
         def assigned(found: Assignment | Miss) -> None:
+            if answered.cancelled():
+                return  # the daemon stops
             # First what the dialer has said by now, the begin of the trunk leg perhaps (DESIGN.md rule 8).
             if call.has_trunk or self._actions.catch_up():
                 go_on(found)
@@ -280,8 +282,6 @@ class Listener:
                 loop.call_soon(loop.call_soon, assigned, found)  # once the loop has read all connections
 
         def go_on(found: Assignment | Miss) -> None:
-            if answered.cancelled():
-                return  # the daemon stops
             call.work = None
             answered.set_result(None)
             try:

@@ -348,6 +348,28 @@ async def test_a_call_whose_trunk_leg_began_does_not_wait_until_its_dialer_has_s
     assert (await pool.snapshot()).states[State.IN_USE] == 0
 
 
+async def test_once_the_daemon_stops_nobody_waits_until_a_dialer_has_said_all(redis_client: Redis) -> None:
+    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+    looks = 0
+
+    def catch_up() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    actions.catch_up = catch_up
+    listener = _listener(pool, actions)
+
+    listener.on_fact(SEEN)
+    await _until(lambda: looks >= 3)
+    await listener.drain(0)
+    stopped_at = looks
+    await asyncio.sleep(0.05)
+
+    assert looks == stopped_at
+    assert actions.done == []
+
+
 async def test_without_a_campaign_nothing_is_asked_until_it_is_known(redis_client: Redis) -> None:
     pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
     listener = _listener(pool, actions)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -15,6 +17,7 @@ from ami_rotator.ami.events import Event
 from ami_rotator.ami.protocol import AmiProtocol
 from ami_rotator.clock import SystemClock
 from ami_rotator.settings import DialerSettings
+from tests.support.certificates import new_authority
 from tests.support.dialer_rig import until
 
 BANNER = b"Asterisk Call Manager/5.0.4\r\n"
@@ -158,3 +161,39 @@ async def test_a_dialer_without_a_connection_has_said_all() -> None:
     )
 
     assert dialer.catch_up()
+
+
+def test_what_is_encrypted_is_left_to_the_loop(
+    run: Callable[[Coroutine[object, object, None]], None], tmp_path: Path
+) -> None:
+    authority = new_authority(tmp_path, "authority")
+    authority.sign("DNS:localhost", tmp_path / "dialer.pem", tmp_path / "dialer.key")
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(tmp_path / "dialer.pem", tmp_path / "dialer.key")
+
+    async def check() -> None:
+        events: list[str] = []
+        loop = asyncio.get_running_loop()
+        ours, peer = socket.socketpair()
+        greeted = loop.run_in_executor(None, lambda: theirs.wrap_socket(peer, server_side=True))
+        _, protocol = await loop.create_connection(
+            lambda: AmiProtocol(lambda event: events.append(event["Uniqueid"]), 1.0),
+            sock=ours,
+            ssl=ssl.create_default_context(cafile=str(authority.certificate)),
+            server_hostname="localhost",
+        )
+        with await greeted as asterisk:
+            asterisk.sendall(BANNER)
+            await protocol.banner
+            assert protocol.catch_up()
+
+            asterisk.sendall(hangup(1))
+            assert not protocol.catch_up()
+            assert events == []
+
+            await until(lambda: events == ["1"])
+            assert protocol.catch_up()
+            protocol.shut("the end")
+            await asyncio.sleep(0)
+
+    run(check())
