@@ -132,7 +132,7 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   2026-11-27, within two hours of that day, p50 was 0.91 to 1.83 ms, 1.35 in the middle, and p99 6.4 to 14.7: the limit of
   1 ms at p50 lies within what the machine does by itself. The tables show the last run, whatever it was.
 - **Waking up.** A byte sent to another process and back takes 18 µs here, and 135 where both slept for a millisecond: the
-  host wakes a virtual processor. Each of the two then used 40 µs of its processor instead of 11. With two programs that do
+  host wakes a virtual processor. The sender used 40 µs of its processor for that instead of 11. With two programs that do
   nothing, at the lowest priority, so that no processor sleeps, the daemon took 43 % of one for 500 calls a second instead of
   66, the simulator 28 to 35 instead of 38 (2026-11-27; their times were no use, since who woke up waited for those
   programs). A third of what the daemon seems to cost is that, which no code of its own changes: 14 of its busiest modules
