@@ -136,8 +136,8 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   nothing, at the lowest priority, so that no processor sleeps, the daemon took 43 % of one for 500 calls a second instead of
   66, the simulator 28 to 35 instead of 38 (2026-11-27; their times were no use, since who woke up waited for those
   programs). A third of what the daemon seems to cost is that, which no code of its own changes: 14 of its busiest modules
-  compiled by mypyc saved 3 of 66 %. It is probably why p50 at 100 calls a second, where hardly anything waits, is longer than
-  at 300: Redis and the daemon are woken for each call, and find little in their processor's caches.
+  compiled by mypyc saved 3 of 66 %. It is probably why p50 at 100 calls a second, where hardly anything waits, is longer
+  than at 300: Redis and the daemon are woken for each call, and find little in their processor's caches.
 - **A job that did not end.** Some of that was ours: once a minute usage is counted where the ledger changed, and with calls
   that never pause it had changed again each time. PostgreSQL took 65 to 73 % of a processor for it from the second minute
   on, and 500 calls/s, the fifth stage of a run, had p50 3.5 to 4.5 ms and p99 16 to 27. It counts once a minute now.
