@@ -74,6 +74,11 @@ class Checks:
         self._cut_off_readers = 0
 
     @property
+    def grace_s(self) -> float:
+        """How long after the trunk leg's first event a Setvar may be read that crossed it on the wire."""
+        return self._options.grace_s
+
+    @property
     def placed(self) -> int:
         """How many calls were placed."""
         return self._placed
@@ -127,7 +132,7 @@ class Checks:
         """Judge when a variable is set on a call's channel."""
         if call.trunk_began_s is None:
             return
-        if self._clock.monotonic_s() - call.trunk_began_s <= self._options.grace_s:
+        if self._clock.monotonic_s() - call.trunk_began_s <= self.grace_s:
             self._late_setvars += 1
         else:
             self._setvars_after_trunk += 1

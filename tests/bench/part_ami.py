@@ -1,14 +1,19 @@
-"""The AMI path: pretend Asterisks in their own process, the daemon in another, up to the rate where it no longer holds."""
+"""The AMI path: pretend Asterisks in their own process, the daemon in another, up to the rate where it no longer holds.
+
+Redis goes first, as docs/deployment.md advises for a busy machine, and here all share two processors.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.ami_stage import CAMPAIGNS
 from tests.bench.context import Bench
 from tests.bench.figures import Figure, Series
+from tests.bench.first import going_first
 from tests.bench.histogram import Buckets, histogram
 from tests.bench.load import areas
 from tests.bench.part_http import daemon_settings
@@ -45,17 +50,36 @@ class _Stage:
             and not answer["cut_off"]
         )
 
+    @property
+    def in_time(self) -> float:
+        """Of 100 calls, how many showed a caller-ID of ours."""
+        own: float = self.answered["own"] / max(1, self.answered["presented"])
+        return 100 * (1 - own)
+
 
 async def run(bench: Bench) -> None:
-    """Measure each rate with whole event streams, one with `eventfilter` set as the stanza has it, one for the floor."""
+    """Measure each rate with whole event streams, one with `eventfilter` set as the stanza has it, one for the floor.
+
+    The judged rate once more with Redis as any other program, and with the daemon first as well.
+    """
     rates = bench.size.ami_rates
     judged = _AT_RATE if _AT_RATE in rates else rates[-1]
-    stages = await _stages(bench, rates, filtered=False)
+    with going_first(await _redis_pid(bench)) as is_first:
+        stages = await _stages(bench, rates)
+        floor = await _floor(bench, judged)
+        compared = stages[min(1, len(stages) - 1)]
+        (filtered,) = await _stages(bench, (compared.rate,), filtered=True)
+        daemon_too = await _stages(bench, (judged,), daemon_first=True) if is_first else []
+    if not is_first:
+        bench.say(f"{PART}: only root may let Redis go first; it is measured as any other program")
+    as_any_other = await _stages(bench, (judged,)) if is_first else []
+    at_judged = next(stage for stage in stages if stage.rate == judged)
     for stage in stages:
-        bench.add(*_figures(stage))
-    bench.add(*_against(await _floor(bench, judged), next(stage for stage in stages if stage.rate == judged)))
-    compared = stages[min(1, len(stages) - 1)]
-    (filtered,) = await _stages(bench, (compared.rate,), filtered=True)
+        bench.add(*_figures(stage, "" if is_first else "Redis as any other program"))
+    bench.add(*_against(floor, at_judged))
+    for stage in as_any_other:
+        bench.add(*_sooner("Redis first", at_judged, stage))
+        bench.add(*(figure for both in daemon_too for figure in _sooner("Redis and the daemon first", both, stage)))
     bench.add(
         Figure(
             PART,
@@ -74,7 +98,14 @@ async def run(bench: Bench) -> None:
         bench.draw(Series(PART, name, "calls a second", "ms, event to Setvar", points))
 
 
-async def _stages(bench: Bench, rates: tuple[int, ...], *, filtered: bool) -> list[_Stage]:
+async def _redis_pid(bench: Bench) -> int:
+    async with bench.connections(1) as redis:
+        return int((await redis.info("server"))["process_id"])
+
+
+async def _stages(
+    bench: Bench, rates: tuple[int, ...], *, filtered: bool = False, daemon_first: bool = False
+) -> list[_Stage]:
     size, among = bench.size, areas(bench.size.areas)
     prefixes: dict[str, str | None] = {campaign.dial_prefix: campaign.name for campaign in CAMPAIGNS}
     async with (
@@ -84,7 +115,11 @@ async def _stages(bench: Bench, rates: tuple[int, ...], *, filtered: bool) -> li
         ports = {f"d{number:02d}": port for number, port in enumerate(await asterisks.told())}
         async with timed_daemon(bench.folder, daemon_settings(bench.redis_url, dsn, ports, prefixes)) as daemon:
             await _connected(asterisks, size.ami_dialers)
-            stages = [await _stage(bench, asterisks, daemon, rate, filtered=filtered) for rate in rates]
+            with ExitStack() as stack:
+                if daemon_first:
+                    stack.enter_context(going_first(daemon.process.pid))
+                told = ", filtered" * filtered + ", the daemon first" * daemon_first
+                stages = [await _stage(bench, asterisks, daemon, rate, told) for rate in rates]
     await bench.flush()
     return stages
 
@@ -136,8 +171,8 @@ async def _connected(asterisks: Helper, dialers: int) -> None:
     await asyncio.sleep(1.5)  # each asks what its account may do, and compares the calls
 
 
-async def _stage(bench: Bench, asterisks: Helper, daemon: TimedDaemon, rate: int, *, filtered: bool) -> _Stage:
-    bench.say(f"{PART}: {rate} calls/s{', filtered' if filtered else ''}")
+async def _stage(bench: Bench, asterisks: Helper, daemon: TimedDaemon, rate: int, told: str) -> _Stage:
+    bench.say(f"{PART}: {rate} calls/s{told}")
     await asterisks.tell({"rate": rate, "seconds": bench.size.ami_s, "settle": _SETTLE_S})
     await asyncio.sleep(_SETTLE_S)
     before, used_s = histogram(await daemon.metrics(), _METRIC), cpu_s(daemon.process.pid)
@@ -148,7 +183,33 @@ async def _stage(bench: Bench, asterisks: Helper, daemon: TimedDaemon, rate: int
     return _Stage(rate, answer, written, used_s / bench.size.ami_s)
 
 
-def _figures(stage: _Stage) -> list[Figure]:
+def _sooner(who: str, stage: _Stage, as_any_other: _Stage) -> list[Figure]:
+    """Compare a stage with one in which nobody goes first."""
+    figures = [
+        Figure(
+            PART,
+            f"{stage.rate} calls/s, {who}: {name}",
+            stage.written.ms(share),
+            "ms",
+            as_any_other.written.ms(share),
+            "ms as any other program",
+        )
+        for name, share in (("p50", 0.5), ("p99", 0.99))
+    ]
+    return [
+        *figures,
+        Figure(
+            PART,
+            f"{stage.rate} calls/s, {who}: presented with a caller-ID of ours",
+            stage.in_time,
+            "%",
+            as_any_other.in_time,
+            "% as any other program",
+        ),
+    ]
+
+
+def _figures(stage: _Stage, note: str) -> list[Figure]:
     rate, answer = f"{stage.rate} calls/s", stage.answered
     is_judged = stage.rate == _AT_RATE
     return [
@@ -158,7 +219,7 @@ def _figures(stage: _Stage) -> list[Figure]:
             stage.written.ms(0.5),
             "ms",
             at_most=_P50_MS if is_judged else None,
-            note="the daemon's own metric, read from its buckets",
+            note="; ".join(filter(None, (note, "the daemon's own metric, read from its buckets"))),
         ),
         Figure(
             PART,
@@ -179,7 +240,7 @@ def _figures(stage: _Stage) -> list[Figure]:
         Figure(
             PART,
             f"{rate}: presented with a caller-ID of ours",
-            100 * (1 - answer["own"] / max(1, answer["presented"])),
+            stage.in_time,
             "%",
             note="by channel variable alone: the hook asks nobody here",
         ),

@@ -46,7 +46,8 @@ _PARTS: Mapping[str, tuple[str, str]] = {
         "The AMI path",
         "Pretend Asterisks with whole event streams (some 70 events and 32 kB a call) in one process, the daemon in another,"
         " no HTTP: a call that AMI does not serve in the few milliseconds of VICIdial's `call_log` keeps its own number here"
-        " and would ask over HTTP.",
+        " and would ask over HTTP. All share two processors; where one is wanted Redis goes first, as"
+        " [deployment](deployment.md#redis-first) has it, but for the lines that say otherwise.",
     ),
     "asterisk": (
         "A real Asterisk",

@@ -31,6 +31,7 @@ NOT_RUN = {
     "docker compose exec api ami-rotator import /tmp/my_numbers.csv": "needs an engine",
     "systemctl daemon-reload": "needs systemd as process 1",
     "systemctl enable --now ami-rotator": "needs systemd as process 1",
+    "systemctl restart redis-server": "needs systemd as process 1",
     "journalctl -fu ami-rotator": "needs systemd as process 1",
     "apt-get install postgresql redis-server": "changes the machine; .ci/run does it",
     "zypper install python311 python311-pip": "needs openSUSE",
@@ -77,7 +78,7 @@ def missing() -> list[str]:
 
 def deployed(project: Path, environment: Path) -> str:
     """Do what the page says after the wheel is in `environment`; return what the commands wrote."""
-    first, account, inside, stores, *_ = blocks(ROOT / "docs/deployment.md", "sh")
+    docker, account, inside, stores, first, *_ = blocks(ROOT / "docs/deployment.md", "sh")
     dump, restore = blocks(ROOT / "docs/backup.md", "sh")
     (curl,) = blocks(ROOT / "docs/api.md", "sh")
     script = [
@@ -85,6 +86,8 @@ def deployed(project: Path, environment: Path) -> str:
         _STORES.format(postgresql=POSTGRESQL),
         # Both questions for a password.
         *(_run(stores).replace("--pwprompt callerid_user", "--pwprompt callerid_user <<<$'db-secret\\ndb-secret'"),),
+        _run(first),
+        "test -s /etc/systemd/system/redis-server.service.d/first.conf",
         _run(account),
         _edited("/etc/ami_rotator/.env"),
         _unit(),
@@ -108,7 +111,7 @@ def deployed(project: Path, environment: Path) -> str:
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    assert first  # Docker's
+    assert docker
     return done.stdout
 
 
