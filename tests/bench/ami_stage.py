@@ -77,8 +77,8 @@ class _TappedChecks(Checks):
 
     @property
     def grace_s(self) -> float:
-        """As of one that is not behind: an Asterisk reads each session by a thread of its own."""
-        return super().grace_s + self._tap.lag.most_s
+        """As of an Asterisk, which has a thread a session: this one writes a turn late, and reads a turn late."""
+        return super().grace_s + 2 * self._tap.lag.most_s
 
     def setvar_arrived(self, call: PlacedCall) -> None:
         super().setvar_arrived(call)

@@ -46,8 +46,9 @@ _PARTS: Mapping[str, tuple[str, str]] = {
         "The AMI path",
         "Pretend Asterisks with whole event streams (some 70 events and 32 kB a call) in one process, the daemon in another,"
         " no HTTP: a call that AMI does not serve in the few milliseconds of VICIdial's `call_log` keeps its own number here"
-        " and would ask over HTTP. All share two processors; where one is wanted Redis goes first, as"
-        " [deployment](deployment.md#redis-first) has it, but for the lines that say otherwise.",
+        " and would ask over HTTP. All share two processors; where one is wanted Redis, the daemon and the bare listener go"
+        " first, as [deployment](deployment.md#going-first) has it for a machine of their own, but for the lines that say"
+        " otherwise.",
     ),
     "asterisk": (
         "A real Asterisk",
@@ -130,8 +131,17 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   what has several processes on two processors gains less from a fast hour than what has one. At 500 calls a second over
   AMI sixteen runs within two hours had p50 1.2 to 4.8 ms and p99 7.8 to 30 ms, half of them within 1.2 to 1.8 and 7.8 to
   9.5; the host took up to a tenth of the two processors back meanwhile. Of 48 runs of ten to twenty seconds on the code of
-  2026-11-27, within two hours of that day, p50 was 0.91 to 1.83 ms, 1.35 in the middle, and p99 6.4 to 14.7: the limit of
-  1 ms at p50 lies within what the machine does by itself. The tables show the last run, whatever it was.
+  2026-11-27, within two hours of that day, p50 was 0.91 to 1.83 ms, 1.35 in the middle, and p99 6.4 to 14.7. The tables show
+  the last run, whatever it was.
+- **Who goes first.** In these runs Redis was ready to work for half as long as it worked, and waited for a processor (`perf
+  sched` at 500 calls/s: 16 % of the time waiting, 30 working; the daemon 20 and 58). Of the time from event to Setvar that
+  is what changes most with the hour. With the lowest real-time priority for Redis alone 14 runs had p50 0.40 to 0.96 ms,
+  0.79 in the middle, and p99 1.9 to 6.0; with the daemon's as well 13 had 0.44 to 0.88, 0.72 in the middle, and 1.5 to 4.5;
+  15 with nobody first in turns with them 0.46 to 1.97, 1.06 in the middle, and 2.9 to 13.3 (2026-11-27). The daemon alone
+  first gains nothing. A nice value of -10 for Redis made 0.82 of p50, for both nothing; a slice of 0.1 ms for both 0.88.
+  At 30 calls a second to a real Asterisk, with processors to spare, Redis first changes nothing: p99 3.7 ms more from
+  Originate to INVITE instead of 3.9, 99.7 of 100 by AMI as before. To hold back what is only told while a question is under
+  way gained nothing either, once Redis went first.
 - **Waking up.** A byte sent to another process and back takes 18 µs here, and 135 where both slept for a millisecond: the
   host wakes a virtual processor. The sender used 40 µs of its processor for that instead of 11. With two programs that do
   nothing, at the lowest priority, so that no processor sleeps, the daemon took 43 % of one for 500 calls a second instead of
@@ -151,8 +161,7 @@ Profiled with callgrind (instructions of Valkey 9.1, which other work on the mac
   Only the fields that are asked for are read. A Setvar has no future and no message of its own any more, and confirming
   and releasing no task: 69 % of a processor became 65, and 52 to 58 without those events, with less work for a record
   and the log written ten times a second instead of a hundred. What is left is flat. At 500 calls/s simulator, daemon,
-  Redis and PostgreSQL together want one and a half of the two processors. For a processor Redis and the daemon wait
-  little (`perf sched`: 0.06 ms at the most in three of four cases, 3 ms in one of a hundred). An answer waits for the
+  Redis and PostgreSQL together want one and a half of the two processors. An answer waits for the
   daemon's own turn: most turns of its loop take 0.2 ms, but half of its time is in turns of more than 0.7 ms, in which
   what several dialers said is read. Of the 1.4 ms from event to Setvar 1.1 went by from the question's leaving to the
   answer's being read, of which Redis works for 0.3. The daemon looks for answers after each event that tells anything

@@ -31,7 +31,7 @@ NOT_RUN = {
     "docker compose exec api ami-rotator import /tmp/my_numbers.csv": "needs an engine",
     "systemctl daemon-reload": "needs systemd as process 1",
     "systemctl enable --now ami-rotator": "needs systemd as process 1",
-    "systemctl restart redis-server": "needs systemd as process 1",
+    "systemctl restart redis-server ami-rotator": "needs systemd as process 1",
     "journalctl -fu ami-rotator": "needs systemd as process 1",
     "apt-get install postgresql redis-server": "changes the machine; .ci/run does it",
     "zypper install python311 python311-pip": "needs openSUSE",

@@ -27,7 +27,7 @@ ELSEWHERE = {
 }
 
 # Names of this shape that are no options of ours.
-OF_OTHERS = {"ROTATOR_CID", "API_TITLE", "API_VERSION"}
+OF_OTHERS = {"ROTATOR_CID", "API_TITLE", "API_VERSION", "CONFIG_RT_GROUP_SCHED"}
 
 
 def test_every_block_of_commands_is_marked_as_one_of_two_kinds() -> None:

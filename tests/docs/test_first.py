@@ -32,16 +32,18 @@ def _said() -> configparser.SectionProxy:
 
 
 @pytest.mark.parametrize(("last_line", "is_right"), [("", True), ("CPUSchedulingPolcy=rr\n", False)])
-def test_systemd_takes_the_file_beside_the_unit(tmp_path: Path, last_line: str, is_right: bool) -> None:
+@pytest.mark.parametrize("name", ["redis-server", "ami-rotator"])
+def test_systemd_takes_the_file_beside_the_unit(tmp_path: Path, name: str, last_line: str, is_right: bool) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    (tmp_path / "redis-server.service").write_text(_UNIT)
-    beside = tmp_path / "redis-server.service.d"
+    own = ROOT / f"deploy/systemd/{name}.service"
+    (tmp_path / f"{name}.service").write_text(own.read_text() if own.exists() else _UNIT)
+    beside = tmp_path / f"{name}.service.d"
     beside.mkdir()
     (beside / "first.conf").write_text(_FIRST.read_text() + last_line)
 
     done = subprocess.run(
-        ["systemd-analyze", "verify", str(tmp_path / "redis-server.service")],
+        ["systemd-analyze", "verify", str(tmp_path / f"{name}.service")],
         capture_output=True,
         text=True,
         timeout=60,
