@@ -73,7 +73,7 @@ def redis_first() -> Iterator[Redis]:
                 _wait_for(lambda: _answers(redis))
                 yield redis
         finally:
-            process.kill()
+            process.terminate()  # it ends what it has forked, too
             process.wait(10)
 
 
