@@ -35,15 +35,15 @@ CAMPAIGNS = (
     SimulatedCampaign(Campaign("CAMP2"), "7", (DEFAULT_GROUP,)),
 )
 _DRAIN_S = 15.0
-_TICK_S = 0.01
+_TICK_S, _TICKS = 0.01, 100
 
 
 class Lag:
-    """How far this process has been behind in the last second, at the most, as a timer tells."""
+    """How far this process has been behind at the most, as the last hundred ticks of a timer tell: a second or more."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._late_s: deque[float] = deque([0.0] * round(1 / _TICK_S), maxlen=round(1 / _TICK_S))
+        self._late_s: deque[float] = deque([0.0], maxlen=_TICKS)
         self._due_s = 0.0
         self._next()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -18,4 +18,5 @@ def going_first(pid: int) -> Iterator[bool]:
     try:
         yield True
     finally:
-        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+        with suppress(ProcessLookupError):  # it ended: why is for others to say
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))

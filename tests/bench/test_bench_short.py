@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.bench.ami_stage import Lag
 from tests.bench.figures import Figure, Results, Series, read_results
 from tests.bench.histogram import histogram
 from tests.bench.load import middle_pair
@@ -70,6 +73,19 @@ def test_percentiles_of_a_histogram_lie_within_their_buckets() -> None:
     assert all_of_them.ms(0.45) == pytest.approx(0.5)
     assert all_of_them.ms(0.95) == pytest.approx(5.5)
     assert (all_of_them - all_of_them).ms(0.5) == 0.0
+
+
+async def test_how_far_the_pretend_asterisks_are_behind_is_told_by_what_held_them_up() -> None:
+    lag = Lag()
+    before_s = lag.most_s
+
+    time.sleep(0.2)  # noqa: ASYNC251 - the loop shall stand still
+    async with asyncio.timeout(5):
+        while not lag.most_s:  # noqa: ASYNC110 - told by its timer
+            await asyncio.sleep(0)
+
+    assert before_s == 0.0
+    assert lag.most_s > 0.1
 
 
 def test_a_run_is_read_back_as_it_was_written_and_becomes_a_page_with_pictures(tmp_path: Path) -> None:

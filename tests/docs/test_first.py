@@ -15,6 +15,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from ami_rotator.embedded.processes import is_running
+from tests.bench.first import going_first
 from tests.docs.terminal import ROOT
 
 _FIRST = ROOT / "deploy/systemd/first.conf"
@@ -90,6 +92,20 @@ def test_redis_goes_first_and_what_it_forks_does_not(redis_first: Redis) -> None
     assert os.sched_getscheduler(pid) == os.SCHED_RR | os.SCHED_RESET_ON_FORK
     assert os.sched_getparam(pid).sched_priority == 1
     assert os.sched_getscheduler(child) == os.SCHED_OTHER
+
+
+def test_the_benchmark_gives_the_priority_of_the_file(redis_first: Redis) -> None:
+    pid = int(redis_first.info("server")["process_id"])
+    by_the_file = os.sched_getscheduler(pid), os.sched_getparam(pid)
+
+    with going_first(pid) as is_first:
+        assert is_first
+        assert (os.sched_getscheduler(pid), os.sched_getparam(pid)) == by_the_file
+
+    assert os.sched_getscheduler(pid) == os.SCHED_OTHER
+    with going_first(pid):
+        redis_first.shutdown(nosave=True)
+        _wait_for(lambda: not is_running(pid))
 
 
 def _children(pid: int) -> list[int]:

@@ -336,13 +336,19 @@ async def test_before_a_number_is_set_all_that_the_dialer_has_said_is_read(redis
     assert await violations(redis_client, pool.tag) == []
 
 
-async def test_a_call_whose_trunk_leg_began_does_not_wait_until_its_dialer_has_said_all(redis_client: Redis) -> None:
-    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
+async def _waiting_for_all(redis: Redis) -> tuple[RedisPool, Actions, NeverAll, Listener]:
+    """Return what has found a number, and waits until the dialer has said all."""
+    pool, actions = await make_pool(redis, [caller_id(0)]), Actions()
     actions.catch_up = never = NeverAll()
     listener = _listener(pool, actions)
-
     listener.on_fact(SEEN)
     await _until(lambda: never.looks >= 3)
+    return pool, actions, never, listener
+
+
+async def test_a_call_whose_trunk_leg_began_does_not_wait_until_its_dialer_has_said_all(redis_client: Redis) -> None:
+    pool, actions, _, listener = await _waiting_for_all(redis_client)
+
     in_use = (await pool.snapshot()).states[State.IN_USE]
     listener.on_fact(_trunk("3125550000"))
     await listener.drain(5)
@@ -353,12 +359,8 @@ async def test_a_call_whose_trunk_leg_began_does_not_wait_until_its_dialer_has_s
 
 
 async def test_once_the_daemon_stops_nobody_waits_until_a_dialer_has_said_all(redis_client: Redis) -> None:
-    pool, actions = await make_pool(redis_client, [caller_id(0)]), Actions()
-    actions.catch_up = never = NeverAll()
-    listener = _listener(pool, actions)
+    _, actions, never, listener = await _waiting_for_all(redis_client)
 
-    listener.on_fact(SEEN)
-    await _until(lambda: never.looks >= 3)
     await listener.drain(0)
     looks = never.looks
     for _ in range(20):  # turns of the loop; it looked every second one
